@@ -15,10 +15,11 @@ from edge.detect.loaded_pack import LoadedPack
 from edge.detect.manifest import MotionSpec
 from edge.detect.pack_files import read_pack
 from edge.detect.recorded import drawn_scores, missed_by
+from edge.detect.sight.frame_model import FrameModel
 from edge.detect.sound.log_mel import HOP, RATE
 from edge.detect.sound.sound_model import SoundModel
 from edge.detect.sound.sound_windows import STEP_FRAMES, SoundWindows
-from edge.detect.witness_specs import AudioSpec
+from edge.detect.witness_specs import WitnessSpec
 from edge.domain import Tier
 
 FRAME = (720, 1280)
@@ -33,12 +34,12 @@ class CheckedModel:
     name: str
     version: str
     kind: str
-    """motion or audio."""
+    """motion, frame or audio."""
     categories: tuple[str, ...]
     model_sha256: str
     model_bytes: int
     unit: str
-    """What the times are of: a sample of three pictures, or a window of sound."""
+    """What the times are of: a sample of three pictures, one picture, or a window of sound."""
     ms_p50: float
     """Time for everything from decoded media to the scores."""
     ms_p95: float
@@ -74,7 +75,7 @@ class PackCheck:
     models: tuple[CheckedModel, ...]
     budget_ms: float
     within_budget: bool
-    """Whether no model costs more for one sample or window."""
+    """Whether no model costs more for one sample, picture or window."""
 
 
 def check_model(directory: Path, budget_ms: float) -> PackCheck:
@@ -89,6 +90,9 @@ def check_model(directory: Path, budget_ms: float) -> PackCheck:
     if pack.sound is not None:
         spec = pack.sound.spec
         models.append(_checked(spec, "window of sound", _time_windows(pack.sound), pack.sound.missed_by()))
+    if pack.sight is not None:
+        seen = pack.sight
+        models.append(_checked(seen.spec, "picture", _time_pictures(seen), seen.missed_by()))
     distances = [model.recorded_missed_by for model in models if model.recorded_missed_by is not None]
     return PackCheck(
         name=files.manifest.name,
@@ -111,7 +115,7 @@ def check_model(directory: Path, budget_ms: float) -> PackCheck:
 
 
 def _checked(
-    spec: MotionSpec | AudioSpec, unit: str, ms: Sequence[float], distances: Mapping[str, float]
+    spec: MotionSpec | WitnessSpec, unit: str, ms: Sequence[float], distances: Mapping[str, float]
 ) -> CheckedModel:
     p50, p95 = (float(value) for value in np.quantile(ms, (0.5, 0.95)))
     return CheckedModel(
@@ -159,6 +163,17 @@ def _time_windows(model: SoundModel) -> list[float]:
                 model.infer(window.patch)
         found.append((time.thread_time() - start) * 1e3)
     return found[1:]  # the first window ends in the second half second
+
+
+def _time_pictures(model: FrameModel) -> list[float]:
+    """Milliseconds of each picture, from the decoded frame on."""
+    frames = _frames()
+    found = list[float]()
+    for index in range(ROUNDS):
+        start = time.thread_time()
+        model.infer(model.picture(frames[index % len(frames)]))
+        found.append((time.thread_time() - start) * 1e3)
+    return found
 
 
 def _frames() -> list[av.VideoFrame]:

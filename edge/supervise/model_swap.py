@@ -209,8 +209,8 @@ def _judged(policy: Policy) -> set[str]:
 async def _cost(directory: Path, named: Path) -> float:
     """Runs `edge-gate model check` in its own process, since a graph may crash the process that runs it.
 
-    Returns the median cost in milliseconds a sample, or a window of sound where that costs more. ``named`` is
-    the folder's name in errors. Raises ModelError.
+    Returns the median cost in milliseconds a sample, or a picture or window of sound where that costs more.
+    ``named`` is the folder's name in errors. Raises ModelError.
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable,

@@ -16,6 +16,7 @@ from edge.detect.loaded_pack import LoadedPack
 from edge.detect.manifest import MotionSpec
 from edge.detect.pack_files import MANIFEST_NAME, SCHEMA, PackManifest, parse_manifest
 from edge.detect.recorded import drawn_scores, recorded_logits, window_logits
+from edge.detect.sight.recorded_pictures import picture_scores
 from edge.detect.sound.recorded_sound import sound_scores
 from edge.detect.witness_specs import WitnessSpec
 
@@ -38,17 +39,13 @@ def write_manifest_file(directory: Path, manifest: PackManifest) -> None:
 def put_model(directory: Path, spec: Spec) -> None:
     """Puts a model, whose file is in ``directory``, into the manifest there, and records its scores.
 
-    It takes the place of the model of its kind, one of kind ``frame`` that of its name. The other entries
-    stay as they are. The pack's version counts up. Raises ModelError.
+    It takes the place of the model of its kind. The other entries stay as they are. The pack's version counts
+    up. Raises ModelError.
     """
     path = directory / MANIFEST_NAME
     before = parse_manifest(path.read_bytes(), path) if path.exists() else None
     models: list[Spec] = [] if before is None else list(before.models)
-    same = [
-        at
-        for at, other in enumerate(models)
-        if other.kind == spec.kind and (spec.kind != "frame" or other.name == spec.name)
-    ]
+    same = [at for at, other in enumerate(models) if other.kind == spec.kind]
     if same:
         models[same[0]] = spec
     else:
@@ -80,6 +77,8 @@ def record(directory: Path, only: str = "") -> None:
     values[pack.detector.manifest.name] = {"recorded": recorded_logits(scores), "recorded_windows": windows}
     if pack.sound is not None:
         values[pack.sound.spec.name] = {"recorded": sound_scores(pack.sound.spec, pack.sound.infer)}
+    if pack.sight is not None:
+        values[pack.sight.spec.name] = {"recorded": picture_scores(pack.sight.spec, pack.sight.infer)}
     write_manifest_file(directory, _with(manifest, {name: values.get(name, {}) for name in blank}))
 
 

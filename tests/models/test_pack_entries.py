@@ -12,6 +12,7 @@ import pytest
 from edge.detect import default_model_directory, read_pack
 from edge.detect.check import check_model
 from models.train.record import put_model
+from tests.detect.sight.tiny_frame_model import tiny_frame_onnx, tiny_frame_spec
 from tests.detect.sound.tiny_sound_model import tiny_sound_onnx, tiny_spec
 
 
@@ -46,11 +47,31 @@ def test_a_newer_model_takes_the_place_of_its_kind(pack: Path) -> None:
     assert [model.name for model in read_pack(pack).manifest.models] == ["fight-lite0", "newer"]
 
 
+def test_a_frame_model_joins_with_its_scores(pack: Path) -> None:
+    add_sight(pack)
+    assert list(entries(pack)) == ["motion", "audio", "frame"]
+    seen = entries(pack)["frame"]["recorded"]
+    assert set(seen) == {"still", "pan", "walker", "brawl", "noise"}
+    assert 0.1 < seen["still"][1] < 0.9
+
+
+def add_sight(pack: Path) -> None:
+    (pack / "seen.onnx").write_bytes(tiny_frame_onnx())
+    spec = tiny_frame_spec()
+    file = spec.model.model_copy(update={"file": "seen.onnx"})
+    put_model(pack, spec.model_copy(update={"name": "seen", "model": file}))
+
+
 def test_every_model_of_a_pack_is_checked_and_timed(pack: Path) -> None:
+    add_sight(pack)
     found = check_model(pack, 1000.0)
-    assert [model.kind for model in found.models] == ["motion", "audio"]
-    assert found.models[1].recorded_missed_by == 0.0
-    assert found.models[1].ms_p50 > 0
-    assert found.categories == ("fight", "gunfire", "explosion", "scream")
+    assert [(model.kind, model.unit) for model in found.models] == [
+        ("motion", "sample"),
+        ("audio", "window of sound"),
+        ("frame", "picture"),
+    ]
+    assert [model.recorded_missed_by for model in found.models[1:]] == [0.0, 0.0]
+    assert min(model.ms_p50 for model in found.models) > 0
+    assert found.categories == ("fight", "gunfire", "explosion", "scream", "firearm", "blood")
     assert found.within_budget
     assert not check_model(pack, min(found.models[0].ms_p50, found.models[1].ms_p50) / 100).within_budget

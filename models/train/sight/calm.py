@@ -9,7 +9,6 @@ from typing import NamedTuple
 import av
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from models.train.sight.export import Seer
 
@@ -27,7 +26,7 @@ class Watched(NamedTuple):
         return len(self.logits) * STEP_S / 3600
 
 
-def frames(path: Path, step_s: float = STEP_S) -> Iterator[Image.Image]:
+def frames(path: Path, step_s: float = STEP_S) -> Iterator[av.VideoFrame]:
     """The first frame at or after every step."""
     with av.open(str(path)) as container:
         due, first = 0.0, None
@@ -36,7 +35,7 @@ def frames(path: Path, step_s: float = STEP_S) -> Iterator[Image.Image]:
                 continue
             first = frame.time if first is None else first
             if frame.time - first >= due:
-                yield Image.fromarray(frame.to_ndarray(format="rgb24"))
+                yield frame
                 due += step_s
 
 

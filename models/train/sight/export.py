@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import av
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from rich.progress import track
 
+from edge.detect.sight.picture_scaler import PictureScaler
+from edge.detect.witness_specs import PictureInput
 from models.train.quantise import quantise
 from models.train.sight.cache import INPUT, export, one_thread
 from models.train.sight.index import Picture
 from models.train.sight.network import Sight
-from models.train.sight.views import Pixels, shape_for, whole
+from models.train.sight.views import LONG, SHORT, Pixels
 
 LOGITS = "logits"
+SHAPE = PictureInput(name=INPUT, height=SHORT, width=LONG, turns=True)
+"""The input, as the manifest states it."""
 
 
 def write_model(net: Sight, target: Path, samples: Sequence[Pixels]) -> None:
@@ -32,15 +36,17 @@ def write_model(net: Sight, target: Path, samples: Sequence[Pixels]) -> None:
 
 
 class Seer:
-    """A graph on one thread."""
+    """A graph on one thread, which sees frames as the gate scales them."""
 
     def __init__(self, graph: Path) -> None:
         self._session = one_thread(graph)
+        self._scaler = PictureScaler(SHAPE)
 
-    def logit(self, picture: Image.Image) -> float:
-        shape = shape_for(picture)
-        pixels = whole(picture, shape).transpose(2, 0, 1)[None]
-        return float(self._session.run(None, {INPUT: pixels})[0][0, 0])
+    def logit(self, frame: av.VideoFrame) -> float:
+        pixels = self._scaler.picture(frame).transpose(2, 0, 1)[None]
+        return float(self._session.run(None, {INPUT: np.ascontiguousarray(pixels)})[0][0, 0])
 
     def logits(self, pictures: Sequence[Picture]) -> NDArray[np.float64]:
-        return np.array([self.logit(picture.open()) for picture in track(pictures, description="pictures")])
+        opened = (np.asarray(picture.open()) for picture in track(pictures, description="pictures"))
+        frames = (av.VideoFrame.from_ndarray(picture, format="rgb24") for picture in opened)
+        return np.array([self.logit(frame) for frame in frames])

@@ -12,6 +12,7 @@ import pytest
 from edge.detect import default_model_directory, read_pack
 from edge.detect.loaded_pack import LoadedPack
 from edge.detect.sight.frame_model import FrameModel
+from edge.detect.sight.recorded_pictures import picture_scores
 from edge.detect.witness_specs import FrameSpec
 from edge.errors import ModelError
 from tests.detect.sight.tiny_frame_model import HEIGHT, WIDTH, tiny_frame_onnx, tiny_frame_spec
@@ -72,6 +73,16 @@ def test_output_of_another_size_is_refused() -> None:
     missing = spec.model_copy(update={"output": spec.output.model_copy(update={"name": "scores"})})
     with pytest.raises(ModelError, match=r"output 'scores' is missing"):
         load(missing)
+
+
+def test_scores_are_held_to_the_recorded_ones() -> None:
+    spec = tiny_frame_spec()
+    scores = picture_scores(spec, load().infer)
+    right = spec.model_copy(update={"recorded": scores})
+    assert max(load(right).missed_by().values()) < 0.001
+    moved = {name: tuple(abs(score - 0.02) for score in values) for name, values in scores.items()}
+    with pytest.raises(ModelError, match=r"picture 'still' scores 0\.020 away from what the manifest"):
+        load(spec.model_copy(update={"recorded": moved}))
 
 
 def with_frames(directory: Path, *names: str) -> Path:
