@@ -182,6 +182,7 @@ PUBLIC: dict[str, set[str]] = {
         "fingerprint",
         "fingerprint_contained",
         "frames_of",
+        "frames_of_sound",
         "look_up",
         "luma_of",
         "sniff",
@@ -224,6 +225,7 @@ PUBLIC: dict[str, set[str]] = {
         "KnownSound",
         "MonoSound",
         "SoundClock",
+        "SoundFrames",
         "MediaFile",
         "PictureLimit",
         "PipelineCounters",
@@ -244,6 +246,7 @@ PUBLIC: dict[str, set[str]] = {
         "framing_of",
         "open_media_file",
         "resampler",
+        "wanted_sound",
     },
     "edge.supervise": {
         "Gate",

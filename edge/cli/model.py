@@ -265,12 +265,19 @@ def evaluate(
     result["left_out"] = [each.as_json() for each in left_out]
     result["warnings"] = warnings(result)
     if plots is not None:
+        seen = [category.name for category in pack.motion.categories]
         kept = [(clip, report) for clip, report in zip(clips, reports, strict=True) if "error" not in report]
         draw(
             plots,
             [clip.violent for clip, _ in kept],
             [float(report[score]) for _, report in kept],
-            {Path(report["path"]).name: report["windows"] for report in calm_reports if "windows" in report},
+            {
+                Path(report["path"]).name: [
+                    [at_s, said] for at_s, said, name in report["windows"] if name in seen
+                ]
+                for report in calm_reports
+                if "windows" in report
+            },
         )
     if as_json:
         print_json(result)

@@ -18,7 +18,7 @@ from edge.settings_file import read_settings_file
 def replay(
     paths: Annotated[list[Path], typer.Argument(help="Recorded files, or folders of them.", metavar="PATH")],
     windows: Annotated[
-        bool, typer.Option("--windows", help="Also print every window's time and score.")
+        bool, typer.Option("--windows", help="Also print every window's time, score and category.")
     ] = False,
     policy_file: Annotated[
         Path | None, typer.Option("--policy", help="Policy (JSON). Default: the model's own thresholds.")
@@ -31,14 +31,19 @@ def replay(
     or 1,
     as_json: JsonOption = False,
 ) -> None:
-    """Judge recorded files as if they were live, as fast as the machine allows.
+    """Judge recorded files as if they were live, as fast as the machine allows: their picture, and their
+    sound where the pack has an audio model. Sound alone is judged as well.
 
     --json prints one object a file, in the order of PATH…: path, duration_s, samples, score_max, score_mean,
-    verdict, shadow, first_flag_s, first_cut_s, reason, matches. `shadow` says that the policy's mode would
-    only record it. --windows adds windows, a list of pairs of time and score.
+    verdict, shadow, first_flag_s, first_cut_s, reason, matches, categories. `shadow` says that the policy's
+    mode would only record it. `categories` holds score_max, score_mean, first_flag_s and first_cut_s of each
+    category; score_max is the highest score that thresholds are held against. samples, score_max and
+    score_mean beside it are of the picture, or of the windows of sound where there is no picture. --windows
+    adds windows, a list of time, score and category.
 
-    Of a folder, whatever is media is judged, also in folders below it. What is something else (text, sound
-    alone, a pipe, a link to a folder) is left out and listed. With --json it gives an object with `left_out`.
+    Of a folder, whatever is media is judged, also in folders below it. What is something else (text, a pipe,
+    a link to a folder, sound alone where nothing listens) is left out and listed. With --json it gives an
+    object with `left_out`.
 
     Nothing is blocked or recorded. A file that cannot be judged gives an object with `error`. The other files
     are judged, and the exit code is 1. What is something else than media does not change the exit code.
@@ -101,7 +106,7 @@ def _print_table(reports: list[dict[str, Any]], windows: bool) -> None:
             rows.append((report["path"], "", "", "", "error", report["error"]))
             continue
         times = [
-            f"{word} {report[key]:.1f} s"
+            f"{word} {report[key]:.1f} s{_of(report, key)}"
             for word, key in (("flag", "first_flag_s"), ("cut", "first_cut_s"))
             if report[key] is not None
         ]
@@ -118,5 +123,11 @@ def _print_table(reports: list[dict[str, Any]], windows: bool) -> None:
     print_table(("file", "seconds", "samples", "score", "verdict", "when"), rows, "No files.")
     if windows:
         for report in reports:
-            for at_s, score in report.get("windows", ()):
-                print_line(f"{report['path']}\t{at_s:.3f}\t{score:.5f}")
+            for at_s, score, category in report.get("windows", ()):
+                print_line(f"{report['path']}  {at_s:.3f}  {score:.5f}  {category}")
+
+
+def _of(report: dict[str, Any], key: str) -> str:
+    """Which categories a time is of."""
+    names = [name for name, one in report["categories"].items() if one[key] == report[key]]
+    return f" ({', '.join(names)})" if names else ""

@@ -25,7 +25,9 @@ from edge.stream.ports import DetectorPort, DetectWindowPort
 from edge.stream.ring import Ring
 from edge.stream.sampling import Disposition, Sampler, UnitPlan
 from edge.stream.sound_clock import SoundClock
+from edge.stream.sound_frames import SoundFrames
 from edge.stream.tiers import TierState
+from edge.stream.wanted_sound import wanted_sound
 
 __all__ = [
     "FILE_PICTURES",
@@ -53,6 +55,7 @@ __all__ = [
     "Sampler",
     "Schedule",
     "SoundClock",
+    "SoundFrames",
     "StageTimes",
     "StreamAudio",
     "StreamPipeline",
@@ -63,4 +66,5 @@ __all__ = [
     "new_seed",
     "open_media_file",
     "resampler",
+    "wanted_sound",
 ]

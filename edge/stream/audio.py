@@ -13,13 +13,12 @@ import av
 from av.audio.codeccontext import AudioCodecContext
 
 from edge.domain import AUDIO_CODECS, Audio, Signal
-from edge.errors import BrokenMedia, InvalidInput, LimitExceeded, UnsupportedCodec
-from edge.match import MAX_FRAME_SAMPLES, AudioItems
+from edge.errors import BrokenMedia, InvalidInput, UnsupportedCodec
+from edge.match import AudioItems
 from edge.reasons import DegradedReason
 from edge.stream.known_sound import KnownSound
-from edge.stream.mono_sound import MonoSound
 from edge.stream.ports import SoundListener
-from edge.stream.sound_clock import SoundClock
+from edge.stream.sound_frames import SoundFrames
 
 UNITS_A_SECOND: Final = 200
 """Most audio frames a second of wall time, on average."""
@@ -31,20 +30,15 @@ _MOST_BROKEN: Final = 32
 """Consecutive undecodable frames after which decoding stops."""
 
 
-class StreamAudio:
+class StreamAudio(SoundFrames):
     """Decodes the sound of one stream and hands it to what is set. Not thread-safe."""
 
     def __init__(self, known: KnownSound | None = None, listener: SoundListener | None = None) -> None:
-        self.known = known
-        """Looks for known sound. None: nothing does."""
-        self.listener = listener
-        """Gets all sound as mono samples at 16 kHz, with its lowest tones. None: nothing does."""
+        super().__init__(known, listener)
         self.problems: Counter[DegradedReason] = Counter()
         """Number of faults by reason since the caller last cleared it."""
         self.off = False
         """Whether the sound of this stream is no longer decoded."""
-        self._clock = SoundClock()
-        self._mono: MonoSound | None = None
         self._untimed_said = False
         self._decoder: AudioCodecContext | None = None
         self._format: tuple[str, bytes] | None = None
@@ -75,7 +69,7 @@ class StreamAudio:
         return ()
 
     def _unit(self, pts_ms: int, data: bytes) -> list[AudioItems]:
-        pts_ms = self._clock.unit_time(pts_ms)
+        pts_ms = self.clock.unit_time(pts_ms)
         try:
             assert self._decoder is not None
             frames = self._decoder.decode(av.Packet(data)) if data else []
@@ -89,22 +83,11 @@ class StreamAudio:
         return heard
 
     def _frame(self, frame: av.AudioFrame, pts_ms: int) -> list[AudioItems]:
-        if frame.samples > MAX_FRAME_SAMPLES:
-            raise LimitExceeded("audio frame", MAX_FRAME_SAMPLES, frame.samples, "samples")
-        if not frame.samples or frame.sample_rate < 1:
-            return []
-        start_ms, restarted = self._clock.frame_time(pts_ms, 1000 * frame.samples / frame.sample_rate)
-        if self._clock.untimed and not self._untimed_said:
+        heard = self.add_frame(frame, pts_ms)
+        if self.clock.untimed and not self._untimed_said:
             self._untimed_said = True
             self.problems[DegradedReason.TIMESTAMPS] += 1
-        if self.listener is None:
-            self._mono = None
-        else:
-            restarted = restarted or self._mono is None
-            self._mono = self._mono or MonoSound()
-            mono = self._mono.add_frame(frame, start_ms, restarted=restarted)
-            self.listener.add_samples(mono.samples, mono.start_ms, restarted=mono.restarted)
-        return [] if self.known is None else [self.known.add_frame(frame, start_ms)]
+        return heard
 
     def _allows(self, audio: Audio, now_ms: float) -> bool:
         """Whether the rate limit allows these frames. It bounds decoding. No encoder makes 200 frames a
@@ -121,7 +104,7 @@ class StreamAudio:
     def _end(self, reason: DegradedReason) -> None:
         self.problems[reason] += 1
         self.off = True
-        self._decoder = self._mono = None
+        self._decoder = None
 
 
 def _open(codec: str, extradata: bytes) -> AudioCodecContext:

@@ -26,6 +26,10 @@ class KnownSound:
         does."""
         return self._hearing.add_frame(frame, start_ms)
 
+    def finish(self) -> AudioItems:
+        """Ends the sound. Returns the last items, for ``look_up``."""
+        return self._hearing.finish()
+
     def look_up(self, heard: list[AudioItems]) -> tuple[Signal, ...]:
         """Looks up consecutive items together. A lookup costs about the same for one item as for eight."""
         signals: tuple[Signal, ...] = ()

@@ -7,16 +7,17 @@ goes to the stream's pipeline, which decides with its next sample. What the mode
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 from edge.clock import Clock
-from edge.detect.sound.hearing import StreamHearing
+from edge.detect.sound.hearing import SILENT_MS, StreamHearing
 from edge.detect.sound.sound_model import SoundModel
-from edge.domain import Action, Audio, Signal
-from edge.match import Matcher, available
+from edge.domain import Audio, Signal
+from edge.match import Matcher
 from edge.policy import Policy
 from edge.reasons import DegradedReason
-from edge.stream import Judgement, KnownSound, StreamAudio, resampler
+from edge.stream import Judgement, KnownSound, StreamAudio, wanted_sound
+from edge.stream.wanted_sound import WantedSound
 from edge.workers.deadline_queue import DeadlineQueue
 from edge.workers.degradation_reports import DegradationReports
 from edge.workers.recent_costs import RecentCost
@@ -28,17 +29,6 @@ _BUDGETS: Final = 2
 _LATEST_BUDGETS: Final = 6
 """Budgets after its arrival until which a window of sound is still judged. A person is asked, who takes
 longer than that."""
-_SILENT_MS: Final = 2_500.0
-"""Without audio for so long, nothing that was heard goes on."""
-
-
-class _Wanted(NamedTuple):
-    known: bool
-    heard: frozenset[str]
-    """Categories of the model."""
-
-    def __bool__(self) -> bool:
-        return self.known or bool(self.heard)
 
 
 class AudioJobs:
@@ -81,7 +71,7 @@ class AudioJobs:
     def check(self, stream: WorkerStream, now_ms: float) -> None:
         """Ends what was heard where no audio comes any more, or nobody listens."""
         if stream.hearing is not None and not stream.hearing.settled and not stream.cut:
-            gone = now_ms - stream.heard_ms > _SILENT_MS and not stream.audio_queue
+            gone = now_ms - stream.heard_ms > SILENT_MS and not stream.audio_queue
             if gone or not self.wanted(stream):
                 self._settle(stream, now_ms)
 
@@ -90,13 +80,8 @@ class AudioJobs:
         while stream.audio_queue:
             self._hear(stream)
 
-    def _wants(self, policy: Policy) -> _Wanted:
-        match = policy.match
-        known = match.enabled and match.sound_action is not Action.PASS and self._matcher.has_audio
-        heard = frozenset[str]()
-        if self.model is not None and resampler() is not None:
-            heard = frozenset(self.model.categories).intersection(policy.judged)
-        return _Wanted(known and available(), heard)
+    def _wants(self, policy: Policy) -> WantedSound:
+        return wanted_sound(policy, self.model, self._matcher)
 
     def _listener(self, stream: WorkerStream) -> StreamAudio:
         """Returns what decodes the stream's audio, for those that want it now."""

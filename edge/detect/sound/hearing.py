@@ -17,6 +17,8 @@ from edge.domain import ModelKind, Signal
 
 MOST_WAITING: Final = 32
 """Most windows that wait to be judged: 15 s. The oldest goes first."""
+SILENT_MS: Final = 2_500.0
+"""Without sound for so long, nothing that was heard goes on."""
 
 
 class ScoresSound(Protocol):
@@ -38,6 +40,8 @@ class StreamHearing:
     def __init__(self, model: ScoresSound, on: Collection[str]) -> None:
         self.lost = 0
         """Number of due windows that were not judged since the caller last cleared it."""
+        self.windows = 0
+        """Number of windows so far, due or not."""
         self._model = model
         self._on = frozenset(on)
         self._windows = SoundWindows(model.rules)
@@ -59,6 +63,7 @@ class StreamHearing:
         """Takes the next mono samples ``(n,)`` at 16 kHz, of which the first is at ``start_ms``. Windows that
         end in them wait for ``waiting``."""
         for window in self._windows.add_samples(samples, start_ms, restarted=restarted):
+            self.windows += 1
             if len(self._waiting) >= MOST_WAITING:
                 self.lost += self._waiting.popleft().patch is not None
             if window.patch is not None or self._waiting or not self.settled:

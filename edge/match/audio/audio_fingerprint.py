@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.stream import Disposition
 
 from edge.errors import BrokenMedia, InvalidInput, LimitExceeded
 from edge.match.audio.audio_similarity import SHORTEST
@@ -127,8 +128,9 @@ class AudioFingerprinter:
         self._samples = self._items = 0
 
 
-def audio_items_of(path: Path) -> Iterator[AudioItems]:
-    """Yields the sound of a file in order. Times count from the start of its picture, if it has one.
+def frames_of_sound(path: Path) -> Iterator[tuple[av.AudioFrame, float]]:
+    """Yields the decoded sound of a file in order: frames, and the media time in milliseconds at which each
+    begins. Times count from the start of the file's picture, if it has one.
 
     Yields nothing for a file without sound, or where no sound can be decoded. Raises InvalidInput when the
     file does not exist, and NotMedia or BrokenMedia when it cannot be opened.
@@ -142,23 +144,31 @@ def audio_items_of(path: Path) -> Iterator[AudioItems]:
     with media:
         if not media.streams.audio:
             return
-        sound, picture = media.streams.audio[0], next(iter(media.streams.video), None)
-        begin_ms = _begin_ms(picture) if picture is not None else _begin_ms(sound)
-        hearing = AudioFingerprinter()
+        sound = media.streams.audio[0]
+        pictures = [s for s in media.streams.video if not s.disposition & Disposition.attached_pic]
+        begin_ms = _begin_ms(pictures[0] if pictures else sound)
         at_ms = 0.0
         for frame in _decoded(media, sound):
             if frame.time is not None:
                 at_ms = 1000 * frame.time - begin_ms
-            try:
-                heard = hearing.add_frame(frame, at_ms)
-            except (FFmpegError, ValueError):
-                continue
-            at_ms += 1000 * frame.samples / frame.sample_rate
-            if len(heard.items):
-                yield heard
-        heard = hearing.finish()
+            yield frame, at_ms
+            at_ms += 1000 * frame.samples / frame.sample_rate if frame.sample_rate else 0.0
+
+
+def audio_items_of(path: Path) -> Iterator[AudioItems]:
+    """Yields the fingerprinted sound of a file in order. Times and errors are those of
+    ``frames_of_sound``."""
+    hearing = AudioFingerprinter()
+    for frame, at_ms in frames_of_sound(path):
+        try:
+            heard = hearing.add_frame(frame, at_ms)
+        except (FFmpegError, ValueError):
+            continue
         if len(heard.items):
             yield heard
+    heard = hearing.finish()
+    if len(heard.items):
+        yield heard
 
 
 def _decoded(media: InputContainer, sound: av.AudioStream) -> Iterator[av.AudioFrame]:
