@@ -1,4 +1,4 @@
-"""Judges one file, picture and sound, with the live pipeline and reports the result."""
+"""Judges one file, its motion, single pictures and sound, with the live pipeline. Reports the result."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from edge.clock import SystemClock
 from edge.containment import ProcessRole
 from edge.containment import role as roles
 from edge.detect.loaded_pack import LoadedPack
+from edge.detect.sight.stream_sight import StreamSight
 from edge.domain import Codec, Sample, Signal, new_stream_id
 from edge.errors import BrokenMedia, GateError, NoVideo, TooShort
 from edge.evidence import Sampling, sampling_of
@@ -74,20 +75,27 @@ class Replay:
         sound = FileSound(path, self._policy, self._pack.sound, self._matcher, sampling.start_pts_ms)
         try:
             with open_media_file(path) as media:
-                judging = _Judging(self._pipeline(media.codec, media.extradata, sampling), sound)
+                pipeline = self._pipeline(media.codec, media.extradata, sampling)
+                judging = _Judging(pipeline, sound, self._sight())
                 duration_s = judging.watch(media, sampling.start_pts_ms) / 1000
                 duration_s = media.duration_s or duration_s
         except NoVideo as error:
             if not sound.listens:
                 raise NoVideo(f"{error}, and nothing judges sound: see `edge-gate model show`") from None
             # As of a live stream whose picture has not come.
-            judging = _Judging(self._pipeline(Codec.H264, b"", sampling), sound)
+            judging = _Judging(self._pipeline(Codec.H264, b"", sampling), sound, None)
             duration_s = judging.listen() / 1000
         if not judging.judged:
             raise TooShort(f"{path}: too short for one sample; `edge-gate bank match` looks pictures up")
         said = judging.file.report()
         report = {"path": str(path), "duration_s": round(duration_s, 3), **said}
         return {**report, "windows": judging.file.windows()} if windows else report
+
+    def _sight(self) -> StreamSight | None:
+        """What looks at single pictures. None: nothing does."""
+        model = self._pack.sight
+        on = frozenset(() if model is None else model.categories).intersection(self._policy.judged)
+        return StreamSight(model, on) if model is not None and on else None
 
     def _pipeline(self, codec: AnyCodec, extradata: bytes, sampling: Sampling) -> StreamPipeline:
         return StreamPipeline(
@@ -106,10 +114,12 @@ class Replay:
 class _Judging:
     """One file on its way through a live pipeline."""
 
-    def __init__(self, pipeline: StreamPipeline, sound: FileSound) -> None:
+    def __init__(self, pipeline: StreamPipeline, sound: FileSound, sight: StreamSight | None) -> None:
         self.file = JudgedFile()
         self._pipeline = pipeline
         self._sound = sound
+        self._sight = sight
+        pipeline.show(sight)
         self._start_ms = 0
         self._listened = False
 
@@ -130,8 +140,10 @@ class _Judging:
             last_ms = max(last_ms, unit.pts_ms)
             self._hear(unit.pts_ms, picture=True)
             self._judge(self._pipeline.decode(unit))
+            self._look()
         self._hear(None, picture=True)
         self._judge(self._pipeline.drain())
+        self._look()
         self.file.add_silence(self._sound.categories, self._sound.windows)
         return last_ms - (first_ms or 0)
 
@@ -160,12 +172,22 @@ class _Judging:
             for signals in heard.windows:
                 self._decide(signals)
 
+    def _look(self) -> None:
+        if self._sight is None:
+            return
+        for picture in self._sight.waiting():
+            signals = self._sight.judge(picture)
+            if self._sight.goes_on:
+                self._pipeline.ask_alert(self._sight.look_again_ms)
+            self._decide(signals)
+        self._decide(self._sight.expire(self._pipeline.newest_pts_ms))
+
     def _decide(self, signals: tuple[Signal, ...]) -> None:
         if not signals:
             return
         pts_ms = max(signal.pts_ms for signal in signals)
         self.file.add_scores(signals, pts_ms, self._at_s(pts_ms))
-        judgement = self._pipeline.judge_sound(signals, 0.0)
+        judgement = self._pipeline.judge_witness(signals, 0.0)
         if judgement is not None:
             self.file.add_verdict(judgement.verdict, self._at_s(pts_ms))
 

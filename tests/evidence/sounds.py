@@ -75,8 +75,11 @@ def heard_at(path: Path) -> list[float]:
     return [key / 200 for before, key in zip([-1000, *loud], loud, strict=False) if key - before > 60]
 
 
-def write_sounding(path: Path, sound: npt.NDArray[np.float32], *, fps: int = 15) -> Path:
-    """A file with this sound, and a calm picture of the same length. Keyframes are a second apart."""
+def write_sounding(
+    path: Path, sound: npt.NDArray[np.float32], *, fps: int = 15, brightness: int | None = None
+) -> Path:
+    """A file with this sound, and a calm picture of the same length: noise, or grey of one brightness.
+    Keyframes are a second apart."""
     with av.open(str(path), "w") as out:
         video = out.add_stream("libx264", rate=fps, options={"preset": "ultrafast", "tune": "zerolatency"})
         audio = out.add_stream("aac", rate=RATE)
@@ -84,6 +87,8 @@ def write_sounding(path: Path, sound: npt.NDArray[np.float32], *, fps: int = 15)
         assert isinstance(audio, av.AudioStream)
         video.width, video.height, video.pix_fmt, video.gop_size = 320, 240, "yuv420p", fps
         still = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
+        if brightness is not None:
+            still[:] = brightness
         a_picture = RATE // fps
         for number in range(len(sound) // a_picture):
             picture = av.VideoFrame.from_ndarray(still, format="rgb24")

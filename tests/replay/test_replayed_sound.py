@@ -12,16 +12,15 @@ import pytest
 from typer.testing import CliRunner
 
 from edge.cli.app import app
-from edge.detect import default_model_directory, read_pack
+from edge.detect import default_model_directory
 from edge.detect.default_policy import default_policy
-from edge.detect.importing.joined_pack import join_pack
 from edge.domain import Action, Severity
 from edge.match import Bank, BankInfo, VariantSet, available, fingerprint
 from edge.policy import Condition, Mode, When, WitnessRule
 from edge.replay import Replay, ReplaySetup
 from edge.stream import resampler
 from tests.conftest import require
-from tests.detect.sound.tiny_sound_model import tiny_sound_onnx, tiny_spec
+from tests.detect.tiny_pack import tiny_pack
 from tests.evidence.sounds import RATE, bursts, write_sounding
 from tests.match.audio.audio_clips import melody
 from tests.match.audio.audio_clips import write_clip as write_audio_clip
@@ -35,9 +34,13 @@ CONTAINERS = {"m4a": "aac", "wav": "pcm_s16le", "mp3": "libmp3lame", "flac": "fl
 @pytest.fixture(scope="module")
 def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
     require(resampler() is not None, "soxr")
-    shipped, content = read_pack(default_model_directory()), tiny_sound_onnx()
-    folder = tmp_path_factory.mktemp("model") / "pack"
-    return join_pack(shipped, tiny_spec(content=content), content, folder).directory
+    return tiny_pack(tmp_path_factory.mktemp("model") / "pack")
+
+
+@pytest.fixture(scope="module")
+def sights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    require(resampler() is not None, "soxr")
+    return tiny_pack(tmp_path_factory.mktemp("model") / "pack", sight=True)
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +135,20 @@ def test_a_rule_decides_as_it_does_live(pack: Path, tmp_path: Path) -> None:
     assert enforced["categories"]["gunfire"]["first_cut_s"] == enforced["first_cut_s"]
     games = hears(pack, mode=Mode.ENFORCE, rules=(rule,), games=True).run(clip)
     assert games["verdict"] == "flag"
+
+
+@pytest.mark.parametrize("games", [False, True])
+def test_two_witnesses_cut_as_they_do_live(games: bool, sights: Path, tmp_path: Path) -> None:
+    """A bright picture is a firearm to the tiny model."""
+    clip = write_sounding(tmp_path / "clip.mp4", bursts(SECONDS, SHOTS), brightness=240)
+    report = hears(sights, mode=Mode.ENFORCE, games=games).run(clip)
+    assert report["categories"].keys() == {"fight", "firearm", "blood"} | HEARD
+    assert report["categories"]["firearm"]["first_flag_s"] < SHOTS[0] or games
+    if games:
+        assert (report["verdict"], report["first_cut_s"]) == ("flag", None)
+    else:
+        assert (report["verdict"], report["reason"], report["shadow"]) == ("cut", "rule", False)
+        assert SHOTS[0] < report["first_cut_s"] < SHOTS[0] + 2
 
 
 def test_what_the_policy_has_off_is_not_heard(pack: Path, sounding: Path) -> None:
