@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Final
@@ -13,10 +14,11 @@ MAX_KEYS: Final = 4096
 class Allowance:
     """A token bucket for each key: ``burst`` at once, then ``per_s`` a second.
 
-    Whoever takes more is in debt. Times are monotonic milliseconds.
+    Whoever takes more is in debt, for ``most_ms`` at most. Times are monotonic milliseconds.
     """
 
-    def __init__(self, per_s: float, burst: int) -> None:
+    def __init__(self, per_s: float, burst: int, most_ms: float = math.inf) -> None:
+        self._most_ms: Final = most_ms
         self._each_ms: Final = 1000.0 / per_s
         self._burst_ms: Final = burst * self._each_ms
         self._full_ms: OrderedDict[Hashable, float] = OrderedDict()
@@ -24,7 +26,8 @@ class Allowance:
 
     def charge(self, key: Hashable, now_ms: float) -> None:
         """Takes one token, also where none is left."""
-        self._full_ms[key] = max(now_ms, self._full_ms.get(key, now_ms)) + self._each_ms
+        full_ms = max(now_ms, self._full_ms.get(key, now_ms)) + self._each_ms
+        self._full_ms[key] = min(full_ms, now_ms + self._burst_ms + self._most_ms)
         self._full_ms.move_to_end(key)
         while len(self._full_ms) > MAX_KEYS:
             self._full_ms.popitem(last=False)

@@ -40,6 +40,16 @@ def test_who_waits_what_it_owes_is_held_to_the_rate(per_s: int, burst: int, call
     assert now_ms >= (calls - burst) * 1000 / per_s - 1e-3
 
 
+@given(st.integers(1, 20), st.integers(1, 40), st.floats(0, 5000), st.lists(st.floats(0, 100), max_size=80))
+def test_a_debt_is_bounded(per_s: int, burst: int, most_ms: float, pauses_ms: list[float]) -> None:
+    bucket, plain, now_ms = Allowance(per_s, burst, most_ms), Allowance(per_s, burst), 0.0
+    for pause_ms in pauses_ms:
+        now_ms += pause_ms
+        for each in (bucket, plain):
+            each.charge("one", now_ms)
+        assert bucket.debt_ms("one", now_ms) <= min(most_ms, plain.debt_ms("one", now_ms)) + 1e-3
+
+
 def test_it_forgets_who_was_charged_longest_ago() -> None:
     bucket = Allowance(1, 1)
     for number in range(allowance.MAX_KEYS + 1):

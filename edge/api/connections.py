@@ -112,9 +112,20 @@ class ConnectionBound:
 
 
 class GrpcConnections:
-    """The connections to one port of this process. ``ended(cause)`` is called for each that goes."""
+    """The connections to one port of this process. ``ended(cause)`` is called for each that goes.
 
-    def __init__(self, bound: ConnectionBound, port: int, most: int, ended: Callable[[str], None]) -> None:
+    ``hurry`` is set where one has to go soon.
+    """
+
+    def __init__(
+        self,
+        bound: ConnectionBound,
+        port: int,
+        most: int,
+        ended: Callable[[str], None],
+        hurry: asyncio.Event | None = None,
+    ) -> None:
+        self._hurry = hurry or asyncio.Event()
         self._bound = bound
         self._port = port
         self._most = most
@@ -123,13 +134,19 @@ class GrpcConnections:
         """By descriptor and inode: the peer, or None for what is no connection to the port."""
 
     async def run(self) -> None:
-        """Looks once a second, and more often while places get scarce. Cancel it to end it."""
+        """Looks once a second, and more often while places get scarce or one has to go. Cancel it to end
+        it."""
         while True:
+            self._hurry.clear()
             connected = await asyncio.to_thread(self._connected)
             for peer, cause in self._bound.surplus(connected).items():
                 if self._shut_down(connected[peer], peer):
                     self._ended(cause)
-            await asyncio.sleep(_HURRY_S if len(connected) > self._most // 2 else _LOOK_S)
+            await asyncio.sleep(_HURRY_S)
+            if len(connected) <= self._most // 2:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_LOOK_S - _HURRY_S):
+                        await self._hurry.wait()
 
     def _connected(self) -> dict[Peer, int]:
         """The peers of all connections to the port, with their descriptors."""

@@ -83,7 +83,7 @@ class GateServicer(gate_pb2_grpc.GateServicer):
         await self.turnstile.hold_admit(peer)
         admission = await self._gate.admit(publish, _caller(context))
         if admission.crowded:
-            self.turnstile.crowded(peer)
+            self.turnstile.unused(peer)
         response = gate_pb2.AdmitResponse(
             allowed=admission.allowed,
             stream_id=admission.stream_id or "",
@@ -198,12 +198,13 @@ class GateServicer(gate_pb2_grpc.GateServicer):
 
     @answers_errors
     async def Detach(self, request: gate_pb2.DetachRequest, context: Context) -> gate_pb2.DetachResponse:
-        self._gate.router.detach(
+        watched = self._gate.router.detach(
             bounds.text("stream_id", request.stream_id, 64, required=True),
             EndReason(bounds.text("reason", request.reason, 64)),
             _caller(context, request.admission_secret),
         )
-        self.turnstile.calls.used(context.peer())
+        if not watched:
+            self.turnstile.unused(context.peer())
         return gate_pb2.DetachResponse()
 
     @answers_errors
@@ -214,6 +215,7 @@ class GateServicer(gate_pb2_grpc.GateServicer):
             bounds.text("stream_id", request.stream_id, 64, required=True),
             _caller(context, request.admission_secret),
         )
+        self.turnstile.unused(context.peer())
         return gate_pb2.ReleaseStreamResponse()
 
     @answers_errors

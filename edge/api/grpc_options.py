@@ -14,6 +14,9 @@ _ROOM: Final = 4
 """Until a connection that has no place is shut down, gRPC has this many times as many."""
 
 
+_PENDING: Final = 8192
+
+
 @dataclass(frozen=True, slots=True)
 class ServerTimes:
     """How long the server waits for what, in milliseconds."""
@@ -40,6 +43,9 @@ def server_options(
         # Above the gate's own limit, which opens an incident. gRPC's only ends the call.
         ("grpc.max_receive_message_length", 2 * limits.max_access_unit_bytes + _ENVELOPE_BYTES),
         ("grpc.max_concurrent_streams", limits.max_streams + 64),
+        # Beyond as many gRPC cancels the calls of everybody. Each waits for the event loop to take it.
+        ("grpc.server.max_pending_requests", _PENDING),
+        ("grpc.server.max_pending_requests_hard_limit", _PENDING),
         ("grpc.so_reuseport", 0),
         ("grpc.keepalive_time_ms", times.keepalive_ms),
         ("grpc.http2.ping_timeout_ms", times.ping_timeout_ms),

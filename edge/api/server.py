@@ -18,6 +18,7 @@ from edge.api.gate_servicer import GateServicer
 from edge.api.grpc_options import server_options
 from edge.api.operator_servicer import OperatorServicer
 from edge.api.sign_in import GateSignIn
+from edge.api.vain_calls import Interceptor, VainCalls
 from edge.background import BackgroundTasks
 from edge.config import Settings
 from edge.contract.gen import gate_pb2, gate_pb2_grpc, operator_pb2, operator_pb2_grpc
@@ -44,9 +45,12 @@ class GrpcServer:
         limits = settings.limits
         self._failed = FailedCalls()
         turnstile = Turnstile(self._failed, gate.clock)
-        sign_in = [GateSignIn(SERVICES[0], tokens, turnstile)] if settings.grpc.gate_wants_token else []
+        self._hurry = turnstile.ending
+        interceptors: list[Interceptor] = [VainCalls(SERVICES, turnstile, gate.telemetry)]
+        if settings.grpc.gate_wants_token:
+            interceptors.append(GateSignIn(SERVICES[0], tokens, turnstile))
         self._server = grpc.aio.server(
-            interceptors=sign_in,
+            interceptors=interceptors,
             options=server_options(limits, _SHARE),
         )
         self._health = HealthServicer()
@@ -110,7 +114,11 @@ class GrpcServer:
         bound = ConnectionBound.of(
             most, limits.max_grpc_connections_per_address, self._busy, self._failed.ended
         )
-        return GrpcConnections(bound, port, most, lambda cause: self._telemetry.report(CallBroken(cause)))
+
+        def ended(cause: str) -> None:
+            self._telemetry.report(CallBroken(cause))
+
+        return GrpcConnections(bound, port, most, ended, self._hurry)
 
     async def stop(self, grace_s: float) -> None:
         self._tasks.cancel()

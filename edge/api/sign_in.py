@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 
 from edge.api.auth import Role, TokenFile
 from edge.api.failed_calls import Turnstile
 from edge.api.status import Context, abort
+from edge.api.vain_calls import Interceptor
 from edge.errors import GateError, NotSignedIn, PermissionRefused
-
-if TYPE_CHECKING:
-    _Interceptor = grpc.aio.ServerInterceptor[Any, Any]
-else:
-    _Interceptor = grpc.aio.ServerInterceptor
 
 _CALLS_GATE = frozenset({Role.INGEST, Role.REVIEWER, Role.ADMIN})
 """A reviewer confirms cuts of streams that hooks had admitted."""
 
 
-class GateSignIn(_Interceptor):
+class GateSignIn(Interceptor):
     """Wants ``authorization: Bearer TOKEN`` of an ingest server for each call of one service."""
 
     def __init__(self, service: str, tokens: TokenFile, turnstile: Turnstile) -> None:

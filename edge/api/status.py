@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final, NoReturn, TypeVar
@@ -119,6 +120,9 @@ def answers_errors(
             if code_of(error) in _CALLERS_DOING:
                 await self.turnstile.hold_failed(context.peer(), urgent=True)
             await abort(context, error)
+        except asyncio.CancelledError:
+            self.turnstile.cancelled(context.peer())
+            raise
         except grpc.aio.AbortError:
             raise
         except Exception:
@@ -138,14 +142,20 @@ def streams_errors(
 
     @functools.wraps(method)
     async def wrapped(self: Any, request: Request, context: Context) -> AsyncIterator[Response]:
+        answered = False
         try:
             async for response in method(self, request, context):
+                answered = True
                 yield response
         except errors.GateError as error:
             # The stream was not opened. What ends an open one is answered at once, and does not come here.
             if code_of(error) in _CALLERS_DOING:
                 await self.turnstile.hold_failed(context.peer(), urgent=False)
             await abort_stream(context, error)
+        except asyncio.CancelledError:
+            if not answered:
+                self.turnstile.cancelled(context.peer())
+            raise
         except grpc.aio.AbortError:
             raise
         except Exception:

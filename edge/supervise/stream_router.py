@@ -478,13 +478,13 @@ class StreamRouter:
         if not stream.cutting:
             self._unwatchable(stream, InvalidInput("media", detail or "the caller cannot pass it on"))
 
-    def detach(self, stream_id: str, reason: EndReason, caller: Caller) -> None:
+    def detach(self, stream_id: str, reason: EndReason, caller: Caller) -> bool:
         """Stops a caller's pull because the caller is done or its publisher is gone. Also gives back the
-        place of a stream that was never watched."""
+        place of a stream that was never watched: returns False then."""
         stream = self.of_caller(stream_id, caller)
         if stream.is_unused and reason is EndReason.PUBLISHER_GONE:
             self.forget(stream, EndReason.PUBLISHER_GONE)
-            return
+            return False
         if stream.url is None or stream.responses is None:
             raise NotFound("attached stream", stream_id)
         self._caller_is_done(stream, reason)
@@ -492,6 +492,7 @@ class StreamRouter:
             self._source_ended(stream, None)
         else:
             self._close_in_worker(stream, drain=False)
+        return True
 
     def release(self, stream_id: str, caller: Caller) -> None:
         """Takes an admission back that is not used. Raises Conflict for a stream that is watched or cut."""

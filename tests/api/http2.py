@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import Final, Self
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, SETTINGS, PING, GOAWAY = 0, 1, 4, 6, 7
+DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY = 0, 1, 3, 4, 6, 7
+CANCEL: Final = 8
 ACK: Final = 1
 END_HEADERS: Final = 4
 MAX_CONCURRENT_STREAMS: Final = 3
@@ -61,7 +62,7 @@ class Http2:
         with contextlib.suppress(ConnectionError):
             self._socket.sendall(data)
 
-    def call(self, path: str) -> None:
+    def call(self, path: str, stream: int = 1) -> None:
         """Opens a call and sends nothing more."""
         fields = {
             ":method": "POST",
@@ -72,7 +73,10 @@ class Http2:
             "content-type": "application/grpc",
         }
         block = b"".join(b"\0" + _text(name) + _text(value) for name, value in fields.items())
-        self.send(HEADERS, block, END_HEADERS, 1)
+        self.send(HEADERS, block, END_HEADERS, stream)
+
+    def cancel(self, stream: int) -> None:
+        self.send(RST_STREAM, struct.pack(">I", CANCEL), 0, stream)
 
     def ping(self, number: int) -> None:
         self.send(PING, struct.pack(">Q", number))
@@ -107,6 +111,13 @@ class Http2:
             if frame.kind == kind and flags in (None, frame.flags):
                 return frame
         return None
+
+    def is_closed_within(self, patience_s: float) -> bool:
+        """Whether the server closes the connection before so long has passed."""
+        until = time.monotonic() + patience_s
+        for _ in self.frames(patience_s):
+            pass
+        return time.monotonic() < until
 
     def is_closed_by_the_server(self) -> bool:
         """Waits for that."""

@@ -88,6 +88,20 @@ async def test_calls_of_a_connection_are_bounded() -> None:
         assert await seen(look) == LIMITS.max_streams + 64
 
 
+async def test_no_call_is_cancelled_while_the_event_loop_is_busy() -> None:
+    async def answered(**options: int) -> set[grpc.StatusCode]:
+        async with serving(LONG, **options) as port:
+            with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+                await seen(lambda: grpc.channel_ready_future(channel).result(20))
+                calls = [channel.unary_unary(ECHO, None, None).future(b"") for _ in range(40)]
+                time.sleep(0.5)  # noqa: ASYNC251  # the loop is busy
+                return {await asyncio.to_thread(call.code) for call in calls}
+
+    few = {"server.max_pending_requests": 1, "server.max_pending_requests_hard_limit": 1}
+    assert await answered() == {grpc.StatusCode.OK}
+    assert await answered(**few) > {grpc.StatusCode.OK}
+
+
 async def test_a_message_is_bounded() -> None:
     async with serving() as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         most = dict(server_options(LIMITS, 1.0))["grpc.max_receive_message_length"]
@@ -191,6 +205,8 @@ def test_no_option_is_left_out_here() -> None:
     assert {name for name, _ in server_options(LIMITS, 1.0)} == {
         "grpc.max_receive_message_length",
         "grpc.max_concurrent_streams",
+        "grpc.server.max_pending_requests",
+        "grpc.server.max_pending_requests_hard_limit",
         "grpc.so_reuseport",
         "grpc.keepalive_time_ms",
         "grpc.http2.ping_timeout_ms",
