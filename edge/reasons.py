@@ -58,6 +58,8 @@ class VerdictReason(OpenWord):
     """Nothing was judged for longer than the policy's limit."""
     QUARANTINED = "quarantined"
     """The stream's media has killed workers."""
+    OPERATOR = "operator"
+    """A person has it cut."""
     UNWATCHABLE = "unwatchable"
     """What its publisher sent cannot be watched: over a limit, of another codec, or broken."""
 

@@ -105,6 +105,8 @@ PUBLIC: dict[str, set[str]] = {
         "DurableLedger",
         "ExportFormat",
         "FleetFeed",
+        "IncidentChange",
+        "IncidentChanges",
         "Head",
         "Ledger",
         "LedgerBase",

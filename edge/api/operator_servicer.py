@@ -8,13 +8,12 @@ import json
 from edge.api import bounds
 from edge.api.auth import Role
 from edge.api.operator_blocks import BlockCalls
-from edge.api.operator_calls import MAX_LIMIT
 from edge.api.operator_evidence import EvidenceCalls
 from edge.api.operator_incidents import IncidentCalls
 from edge.api.operator_model import ModelCalls
+from edge.api.operator_streams import StreamCalls
 from edge.api.status import Context, answers_errors
-from edge.contract.gate import action_to_proto, tier_to_proto
-from edge.contract.gen import gate_pb2, operator_pb2, operator_pb2_grpc
+from edge.contract.gen import operator_pb2, operator_pb2_grpc
 from edge.errors import NotFound
 from edge.ledger import StoredPolicy
 from edge.policy import parse_policy
@@ -25,9 +24,9 @@ _MAX_POLICIES = 100
 
 
 class OperatorServicer(
-    IncidentCalls, EvidenceCalls, BlockCalls, ModelCalls, operator_pb2_grpc.OperatorServicer
+    IncidentCalls, EvidenceCalls, StreamCalls, BlockCalls, ModelCalls, operator_pb2_grpc.OperatorServicer
 ):
-    """Serves policy and streams. The base classes serve the rest."""
+    """Serves the policy. The base classes serve the rest."""
 
     @answers_errors
     async def GetPolicy(
@@ -72,35 +71,6 @@ class OperatorServicer(
             reason=reason,
             warnings=await asyncio.to_thread(policy_warnings, stored, judged),
         )
-
-    @answers_errors
-    async def ListStreams(
-        self, request: operator_pb2.ListStreamsRequest, context: Context
-    ) -> operator_pb2.ListStreamsResponse:
-        person = await self.person(context, Role.VIEWER)
-        response = operator_pb2.ListStreamsResponse()
-        limit = bounds.number("limit", request.limit, 0, MAX_LIMIT) or MAX_LIMIT
-        after_id = bounds.text("after_id", request.after_id, 64)
-        for stream in self._gate.registry.page(limit, after_id):
-            response.streams.add(
-                stream_id=self.shown_stream_id(person, stream.id),
-                server=stream.publish.server,
-                connection="" if person.role is Role.VIEWER else stream.publish.connection,
-                app=stream.publish.app,
-                name=stream.publish.name,
-                broadcaster=stream.publish.broadcaster,
-                address=stream.publish.address,
-                started_wall_ms=stream.started_ms,
-                watch_mode=gate_pb2.WATCH_MODE_PUSH if stream.url is None else gate_pb2.WATCH_MODE_PULL,
-                watched=stream.life.in_worker,
-                tier=tier_to_proto(stream.tier),
-                score=stream.score,
-                action=action_to_proto(stream.action),
-                samples=stream.samples,
-                shed=stream.shed,
-                cleared_pts_ms=stream.cleared_pts_ms,
-            )
-        return response
 
 
 def _policy(stored: StoredPolicy) -> operator_pb2.Policy:

@@ -20,6 +20,7 @@ _COMMANDS: Final = (
     "ingest",
     "bank",
     "incident",
+    "stream",
     "appeal",
     "strike",
     "block",

@@ -10,6 +10,8 @@ import typer
 from edge.api.auth import Role
 from edge.cli import appeal, block, strike
 from edge.cli.incident_evidence import evidence
+from edge.cli.incident_values import LEFT_OUT, STATES, WORDS, as_dict, banking_dict
+from edge.cli.incident_watch import watch
 from edge.cli.ledger_reader import SinceOption, UntilOption, parse_when
 from edge.cli.operator_client import (
     CALL_TIMEOUT_S,
@@ -25,7 +27,7 @@ from edge.cli.operator_client import (
 )
 from edge.cli.output import JsonOption, print_json, print_line, print_table, reports_errors, when
 from edge.clock import SystemClock
-from edge.contract.gen import gate_pb2, operator_pb2
+from edge.contract.gen import operator_pb2
 from edge.errors import InvalidInput
 
 app = typer.Typer(
@@ -34,28 +36,7 @@ app = typer.Typer(
     help="Review what the gate flagged and cut. Claim an incident, look at it, then confirm or overturn it.",
 )
 app.command()(evidence)
-_STATES = {
-    "open": operator_pb2.INCIDENT_STATE_OPEN,
-    "confirmed_once": operator_pb2.INCIDENT_STATE_CONFIRMED_ONCE,
-    "confirmed": operator_pb2.INCIDENT_STATE_CONFIRMED,
-    "overturned": operator_pb2.INCIDENT_STATE_OVERTURNED,
-    "escalated": operator_pb2.INCIDENT_STATE_ESCALATED,
-}
-_BANKING = {
-    operator_pb2.BANKING_STATE_PENDING: "pending",
-    operator_pb2.BANKING_STATE_BANKED: "banked",
-    operator_pb2.BANKING_STATE_NOTHING: "nothing",
-    operator_pb2.BANKING_STATE_FAILED: "failed",
-    operator_pb2.BANKING_STATE_WITHDRAWN: "withdrawn",
-    operator_pb2.BANKING_STATE_CHOSEN: "chosen",
-}
-_LEFT_OUT = {
-    "low_quality": "show too little",
-    "still": "stand still",
-    "seen_in_stream": "are in the calm part of the stream, too",
-    "seen_elsewhere": "were passed in another stream of the last day",
-    "benign": "are in a benign bank",
-}
+app.command()(watch)
 _NOTHING = {
     "shadow": "it was decided in shadow mode",
     "known_already": "known footage led to the verdict; --from and --to name a stretch to bank all the same",
@@ -69,83 +50,9 @@ _SHORT_MS = 1000
 _POLL_S = 1.0
 _BANKED_S = 600.0
 """How long `confirm` waits for what was banked."""
-_WORDS = {number: word for word, number in _STATES.items()}
-_ACTIONS = {gate_pb2.ACTION_PASS: "pass", gate_pb2.ACTION_FLAG: "flag", gate_pb2.ACTION_CUT: "cut"}
 
 IdArgument = Annotated[str, typer.Argument(help="Id of the incident, from `incident list`.")]
 ReasonOption = Annotated[str, typer.Option(help="Reason, kept on record.")]
-
-
-def as_dict(incident: operator_pb2.Incident) -> dict[str, Any]:
-    verdict = incident.verdict
-    action = verdict.shadow_action if incident.shadow else verdict.action
-    return {
-        "id": incident.id,
-        "stream_id": incident.stream_id,
-        "server": incident.server,
-        "app": incident.app,
-        "name": incident.name,
-        "broadcaster": incident.broadcaster,
-        "action": _ACTIONS.get(action, ""),
-        "shadow": incident.shadow,
-        "provisional": incident.provisional,
-        "pardoned": incident.pardoned,
-        "category": verdict.category or None,
-        "reason": verdict.reason,
-        "rule": verdict.rule or None,
-        "score": verdict.score,
-        "signals": [
-            {
-                "source": signal.source,
-                "category": signal.category,
-                "kind": signal.kind or None,
-                "begin_pts_ms": signal.begin_pts_ms if signal.HasField("begin_pts_ms") else None,
-                "pts_ms": signal.pts_ms,
-                "score": signal.score,
-                "distance": None if signal.distance < 0 else signal.distance,
-                "entry": signal.entry or None,
-                "bank": signal.bank or None,
-                "severity": signal.severity or None,
-                "at_most": _ACTIONS.get(signal.at_most),
-                "detail": signal.detail,
-            }
-            for signal in verdict.signals
-        ],
-        "policy_version": verdict.policy_version,
-        "model_digest": verdict.model_digest,
-        "activity": _activity_of(incident),
-        "state": _WORDS.get(incident.state, "unknown"),
-        "created_wall_ms": incident.created_wall_ms,
-        "banking": _banking_dict(incident.banking) if incident.HasField("banking") else None,
-        "evidence_path": incident.evidence_path or None,
-        "stretch": _stretch_dict(incident.stretch) if incident.HasField("stretch") else None,
-        "durable_wall_ms": incident.durable_wall_ms or None,
-        "cut_asked_wall_ms": incident.cut_asked_wall_ms or None,
-        "cut_confirmed_wall_ms": incident.cut_confirmed_wall_ms or None,
-        "confirmed_by": incident.confirmed_by or None,
-        "cut_unconfirmed_wall_ms": incident.cut_unconfirmed_wall_ms or None,
-        "cut_unconfirmed_reason": incident.cut_unconfirmed_reason or None,
-        "claimed_by": incident.claimed_by or None,
-        "claimed_until_wall_ms": incident.claimed_until_wall_ms or None,
-        "first_confirmed_by": incident.first_confirmed_by or None,
-        "first_confirmed_wall_ms": incident.first_confirmed_wall_ms or None,
-        "reviewed_by": incident.reviewed_by or None,
-        "reviewed_wall_ms": incident.reviewed_wall_ms or None,
-        "review_reason": incident.review_reason or None,
-    }
-
-
-def _activity_of(incident: operator_pb2.Incident) -> dict[str, Any] | None:
-    if not incident.HasField("activity"):
-        return None
-    activity = incident.activity
-    return {
-        "verdicts": activity.verdicts,
-        "peak_score": activity.peak_score,
-        "start_pts_ms": activity.start_pts_ms,
-        "end_pts_ms": activity.end_pts_ms,
-        "seen_wall_ms": activity.seen_wall_ms,
-    }
 
 
 def _witness_lines(incident: operator_pb2.Incident) -> list[str]:
@@ -162,25 +69,10 @@ def _witness_lines(incident: operator_pb2.Incident) -> list[str]:
     return lines
 
 
-def _stretch_dict(stretch: operator_pb2.ClipStretch) -> dict[str, int]:
-    return {"begin_ms": stretch.begin_ms, "end_ms": stretch.end_ms}
-
-
-def _banking_dict(banking: operator_pb2.Banking) -> dict[str, Any]:
-    return {
-        "state": _BANKING.get(banking.state, ""),
-        "reason": banking.reason or None,
-        "stretch": _stretch_dict(banking.stretch) if banking.HasField("stretch") else None,
-        "banked_frames": banking.banked_frames,
-        "left_out": {reason: getattr(banking.left_out, reason) for reason in _LEFT_OUT},
-        "detail": banking.detail or None,
-    }
-
-
 @app.command("list")
 @reports_errors
 def list_incidents(
-    state: Annotated[str, typer.Option(help=f"{', '.join(_STATES)}; empty: all.")] = "",
+    state: Annotated[str, typer.Option(help=f"{', '.join(STATES)}; empty: all.")] = "",
     category: Annotated[str, typer.Option(help="Only of this category.")] = "",
     app_name: Annotated[str, typer.Option("--app", help="Only of this application.")] = "",
     broadcaster: Annotated[str, typer.Option(help="Only of this broadcaster.")] = "",
@@ -197,8 +89,8 @@ def list_incidents(
     as_json: JsonOption = False,
 ) -> None:
     """List incidents, newest first."""
-    if state and state not in _STATES:
-        raise InvalidInput("--state", f"{state!r} is none of {', '.join(_STATES)}")
+    if state and state not in STATES:
+        raise InvalidInput("--state", f"{state!r} is none of {', '.join(STATES)}")
     now = SystemClock().wall_ms()
     request = operator_pb2.ListIncidentsRequest(
         broadcaster=broadcaster,
@@ -211,7 +103,7 @@ def list_incidents(
         before_id=before,
     )
     if state:
-        request.state = _STATES[state]
+        request.state = STATES[state]
     with operator(gate, tokens, ca, Role.VIEWER, cert=cert, insecure=insecure) as (stub, metadata):
         incidents = stub.ListIncidents(request, metadata=metadata, timeout=CALL_TIMEOUT_S).incidents
     found = [as_dict(incident) for incident in incidents]
@@ -351,7 +243,7 @@ def confirm(
     if (from_s is None) != (to_s is None):
         raise InvalidInput("--from", "wants --to, too, and --to wants --from")
     asked = operator_pb2.ReviewIncidentRequest(
-        incident_id=incident_id, decision=_STATES["confirmed"], reason=reason, bank_nothing=not bank
+        incident_id=incident_id, decision=STATES["confirmed"], reason=reason, bank_nothing=not bank
     )
     if from_s is not None and to_s is not None:
         asked.stretch.begin_ms, asked.stretch.end_ms = round(1000 * from_s), round(1000 * to_s)
@@ -395,7 +287,7 @@ def escalate(
 
 def _asked(incident_id: str, decision: str, reason: str) -> operator_pb2.ReviewIncidentRequest:
     return operator_pb2.ReviewIncidentRequest(
-        incident_id=incident_id, decision=_STATES[decision], reason=reason
+        incident_id=incident_id, decision=STATES[decision], reason=reason
     )
 
 
@@ -418,11 +310,11 @@ def _review(
             time.sleep(_POLL_S)
             again = operator_pb2.GetIncidentRequest(incident_id=incident.id)
             incident = stub.GetIncident(again, metadata=metadata, timeout=CALL_TIMEOUT_S).incident
-    state = _WORDS.get(incident.state, "unknown")
+    state = WORDS.get(incident.state, "unknown")
     more = ": a permanent block needs the word of another person" if state == "confirmed_once" else ""
     lines = [f"{incident.id} is {state}{more}"]
     if incident.HasField("banking"):
-        lines += _banking_lines(_banking_dict(incident.banking))
+        lines += _banking_lines(banking_dict(incident.banking))
     _say(incident, as_json, "\n".join(lines))
 
 
@@ -444,7 +336,7 @@ def _banking_lines(banking: dict[str, Any]) -> list[str]:
             lines = [f"chosen{where}: to be banked once a second person confirms"]
         case state:
             lines = [f"{state}: nothing of it is known footage"]
-    left_out = [(frames, _LEFT_OUT[reason]) for reason, frames in banking["left_out"].items() if frames]
+    left_out = [(frames, LEFT_OUT[reason]) for reason, frames in banking["left_out"].items() if frames]
     return lines + [f"left out: {frames} frames that {why}" for frames, why in left_out]
 
 

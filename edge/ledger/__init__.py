@@ -7,6 +7,7 @@ from edge.ledger.base import LedgerBase
 from edge.ledger.decisions import AuditedDecision, Decisions
 from edge.ledger.durable import DurableLedger
 from edge.ledger.feed import FleetFeed
+from edge.ledger.incident_changes import IncidentChange, IncidentChanges
 from edge.ledger.ledger import Ledger
 from edge.ledger.policies import StoredPolicy
 from edge.ledger.proof import PROVEN_TABLES, Head, Proof, Prover, parse_head
@@ -32,6 +33,8 @@ __all__ = [
     "ExportFormat",
     "FleetFeed",
     "Head",
+    "IncidentChange",
+    "IncidentChanges",
     "Ledger",
     "LedgerBase",
     "Proof",

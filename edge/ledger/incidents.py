@@ -49,6 +49,11 @@ class Incidents(LedgerBase):
                 connection, wall_ms, GATE, STREAM_CUT, stream_id, _cut_of(publish, reason, block_id), {}
             )
 
+    def note_ordered_cut(self, stream_id: str, reason: str, by: str, wall_ms: int) -> None:
+        """Records that a person has a stream cut, before it is."""
+        with self._database.write_transaction("note an ordered cut") as connection:
+            self._audit(connection, wall_ms, by, "cut_ordered", stream_id, {"reason": reason}, {})
+
     def adopt_stream_cut(
         self, stream_id: str, publish: Publish, reason: str, block_id: str | None, wall_ms: int
     ) -> None:

@@ -10,8 +10,9 @@ import structlog
 from edge.background import BackgroundTasks
 from edge.contract.gen import worker_pb2
 from edge.domain import Block, Severity, Strike, SubjectKind
-from edge.errors import WorkerLost
+from edge.errors import Conflict, WorkerLost
 from edge.policy import Policy
+from edge.reasons import VerdictReason
 from edge.supervise.context import Context
 from edge.supervise.enforcer import Enforcer
 from edge.supervise.policy_in_force import PolicyInForce
@@ -94,6 +95,27 @@ class OperatorActions:
             context.policy.for_app(app).review,
         )
         self._blocks_made(block)
+        return block
+
+    async def cut_stream(self, stream_id: str, reason: str, by: str, block_ms: int | None) -> Block | None:
+        """Cuts a live stream because a person says so. ``block_ms`` also blocks its broadcaster, for ever if
+        it is 0; without a block the publisher may come back at once.
+
+        Raises NotFound where no such stream is live here, and Conflict where it is being cut already.
+        """
+        context = self._context
+        stream = context.registry.get(stream_id)
+        if stream.cutting:
+            raise Conflict(f"stream_id: {stream_id} is being cut already")
+        await context.executor.person(
+            context.operator_ledger.note_ordered_cut, stream.id, reason, by, context.clock.wall_ms()
+        )
+        if block_ms is None:
+            self._enforcer.cut_without_strike(stream, VerdictReason.OPERATOR)
+            return None
+        publish = stream.publish
+        block = await self.add_block(SubjectKind.BROADCASTER, publish.broadcaster, "", block_ms, reason, by)
+        self._enforcer.cut_without_strike(stream, VerdictReason.OPERATOR, block)
         return block
 
     async def confirm_block(self, block_id: str, reason: str, by: str) -> Block:

@@ -39,6 +39,7 @@ from edge.supervise.enforcer import Enforcer
 from edge.supervise.evidence_reading import EvidenceReading
 from edge.supervise.expiry import Expiry
 from edge.supervise.failure_policy import FailureResponse
+from edge.supervise.incident_feed import IncidentFeed
 from edge.supervise.journal_care import JournalCare
 from edge.supervise.kept_media import KeptMedia
 from edge.supervise.ledger_executor import LedgerExecutor
@@ -47,6 +48,7 @@ from edge.supervise.policy_in_force import PolicyInForce
 from edge.supervise.registry import LiveStream, Registry
 from edge.supervise.response_queue import ResponseQueue
 from edge.supervise.reviews import ReviewActions
+from edge.supervise.stream_feed import StreamFeed
 from edge.supervise.stream_journal import StreamJournal
 from edge.supervise.stream_router import StreamRouter
 from edge.supervise.usage_counter import UsageCounter
@@ -87,7 +89,8 @@ class Gate:
     """Connects the servicers and hooks on one side with the workers and the ledger on the other.
 
     Lives in one event loop, and every method is called from it. Hooks use it as their ``Gatekeeper``.
-    Servicers also use ``router``, ``actions``, ``reviews``, ``evidence`` and ``model_swap``.
+    Servicers also use ``router``, ``actions``, ``reviews``, ``evidence``, ``incident_feed``,
+    ``stream_feed`` and ``model_swap``.
     """
 
     def __init__(
@@ -170,6 +173,8 @@ class Gate:
         self.model_swap = ModelSwap(context, self.alarms)
         self.reviews = ReviewActions(context, self.actions, bank_updates, tasks)
         self.evidence = EvidenceReading(context, settings.evidence)
+        self.incident_feed = IncidentFeed(context, tasks)
+        self.stream_feed = StreamFeed(self.registry, clock, tasks)
         self._admitter = Admitter(
             context,
             self._usage,
@@ -293,6 +298,8 @@ class Gate:
         """Stops the gate: admits nothing more, judges what has come, enforces what is decided, ends every
         call, stops the workers."""
         await self._drain.judge_rest()
+        self.incident_feed.close()
+        self.stream_feed.close()
         if self._feed is not None:
             await asyncio.to_thread(self._feed.stop)
         await self._enforcer.settle(_SETTLE_S)

@@ -13,7 +13,7 @@ from grpc_tools import protoc
 PROTOS = Path(__file__).resolve().parents[2] / "protos"
 PINNED = {
     "gate": "8672deabf4aaf4e31efdf99a8e32b5b0f78ce8b9ccd330c83f1594ca41a3c0f8",
-    "operator": "8a81ab45bc1ecb4790ed8d6dcc4c065a5e8593069ed4bcfbec6d8644057ae61b",
+    "operator": "05209743984ff1eadd46a274b721c51f1f10e893c7c5b03c1a7cf1ad0e06c168",
 }
 
 

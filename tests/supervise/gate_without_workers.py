@@ -123,18 +123,20 @@ async def gate_without_workers(
     policy: Policy | None = None,
     telemetry: Telemetry | None = None,
     clock: Clock | None = None,
+    ledger: Path | None = None,
 ) -> AsyncIterator[Bench]:
+    """``ledger``: the file of another gate's ledger. None: one of its own."""
     settings = Settings(data_dir=folder)
     settings.evidence.mkdir(parents=True)
     server, recorded = Server(), RecordingBackend()
-    ledger = FailingLedger.open(f"sqlite:///{folder / 'ledger.db'}", folder / "journal")
+    opened = FailingLedger.open(f"sqlite:///{ledger or folder / 'ledger.db'}", folder / "journal")
     clock, wanted = clock or SystemClock(), worker_settings(settings.banks)
     workers = RecordingPool(settings.workers, wanted, clock)
     pullers = RecordingPullers(PullSettings(), clock)
     gate = Gate(
         settings,
         wanted,
-        ledger,
+        opened,
         policy or Policy(mode=Mode.ENFORCE),
         {SERVER: server},
         telemetry or Telemetry(recorded),
@@ -144,11 +146,11 @@ async def gate_without_workers(
     )
     await workers.start(gate._worker_events)
     try:
-        yield Bench(gate, workers, server, recorded, ledger, pullers)
+        yield Bench(gate, workers, server, recorded, opened, pullers)
     finally:
         # A gate that stops waits for its cuts and for its last verdicts.
         server.gone = workers.ends_streams = True
         gate._drain.hear_s = 0
         if not gate._context.stopped:
             await gate.stop()
-        ledger.close()
+        opened.close()

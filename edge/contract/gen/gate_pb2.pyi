@@ -646,7 +646,9 @@ class Verdict(_message.Message):
     category: _builtins.str
     """Category that decided; empty for PASS."""
     reason: _builtins.str
-    """Stable word: `detector`, `match`, `sound`, `rule`, `blocked`, `degraded`, `blind`, `quarantined`, `unwatchable`."""
+    """Stable word: `detector`, `match`, `sound`, `rule`, `blocked`, `degraded`, `blind`, `quarantined`, `operator`
+    (a person has it cut), `unwatchable`.
+    """
     score: _builtins.float
     """Score that decided, 0 to 1."""
     policy_version: _builtins.int

@@ -473,6 +473,8 @@ class Stream(_message.Message):
     SAMPLES_FIELD_NUMBER: _builtins.int
     SHED_FIELD_NUMBER: _builtins.int
     CLEARED_PTS_MS_FIELD_NUMBER: _builtins.int
+    CUTTING_FIELD_NUMBER: _builtins.int
+    INCIDENT_ID_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
     """Id of the stream. Never reused. A viewer gets its beginning only, up to the time of admission."""
     server: _builtins.str
@@ -505,6 +507,10 @@ class Stream(_message.Message):
     """Number of samples shed so far."""
     cleared_pts_ms: _builtins.int
     """Watermark: media time up to which it was judged and leads to no cut, milliseconds; -1 before the first."""
+    cutting: _builtins.bool
+    """It is being cut."""
+    incident_id: _builtins.str
+    """Incident of its cut; empty without one."""
     def __init__(
         self,
         *,
@@ -524,10 +530,12 @@ class Stream(_message.Message):
         samples: _builtins.int = ...,
         shed: _builtins.int = ...,
         cleared_pts_ms: _builtins.int = ...,
+        cutting: _builtins.bool = ...,
+        incident_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "address", b"address", "app", b"app", "broadcaster", b"broadcaster", "cleared_pts_ms", b"cleared_pts_ms", "connection", b"connection", "name", b"name", "samples", b"samples", "score", b"score", "server", b"server", "shed", b"shed", "started_wall_ms", b"started_wall_ms", "stream_id", b"stream_id", "tier", b"tier", "watch_mode", b"watch_mode", "watched", b"watched"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "address", b"address", "app", b"app", "broadcaster", b"broadcaster", "cleared_pts_ms", b"cleared_pts_ms", "connection", b"connection", "cutting", b"cutting", "incident_id", b"incident_id", "name", b"name", "samples", b"samples", "score", b"score", "server", b"server", "shed", b"shed", "started_wall_ms", b"started_wall_ms", "stream_id", b"stream_id", "tier", b"tier", "watch_mode", b"watch_mode", "watched", b"watched"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -556,6 +564,214 @@ class ListStreamsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListStreamsResponse: _TypeAlias = ListStreamsResponse  # noqa: Y015
+
+@_typing.final
+class WatchStreamsRequest(_message.Message):
+    """From where on to watch the live streams."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
+    run: _builtins.str
+    """`StreamChange.run` of the last message that was read. Empty: from the beginning, all live streams first."""
+    after_sequence: _builtins.int
+    """Its `sequence`. The changes after it follow."""
+    def __init__(
+        self,
+        *,
+        run: _builtins.str = ...,
+        after_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchStreamsRequest: _TypeAlias = WatchStreamsRequest  # noqa: Y015
+
+@_typing.final
+class StreamChange(_message.Message):
+    """A change of a live stream. Without a `change`: nothing has changed; one comes at least every 15 seconds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    STREAM_FIELD_NUMBER: _builtins.int
+    ENDED_STREAM_ID_FIELD_NUMBER: _builtins.int
+    RESYNC_FIELD_NUMBER: _builtins.int
+    run: _builtins.str
+    """This run of the gate. Sequences of another run, or of another gate, say nothing."""
+    sequence: _builtins.int
+    """Where the reader stands now. Name it to go on after a break."""
+    ended_stream_id: _builtins.str
+    """It is over. A viewer gets the beginning of its id only."""
+    resync: _builtins.bool
+    """Forget all streams: those that are live follow. Comes first, unless the call goes on where another ended."""
+    @_builtins.property
+    def stream(self) -> Global___Stream:
+        """It is live, in this state."""
+
+    def __init__(
+        self,
+        *,
+        run: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        stream: Global___Stream | None = ...,
+        ended_stream_id: _builtins.str = ...,
+        resync: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "ended_stream_id", b"ended_stream_id", "resync", b"resync", "stream", b"stream"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "ended_stream_id", b"ended_stream_id", "resync", b"resync", "run", b"run", "sequence", b"sequence", "stream", b"stream"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_change: _TypeAlias = _typing.Literal["stream", "ended_stream_id", "resync"]  # noqa: Y015
+    _WhichOneofArgType_change: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_change) -> _WhichOneofReturnType_change | None: ...
+
+Global___StreamChange: _TypeAlias = StreamChange  # noqa: Y015
+
+@_typing.final
+class CutStreamRequest(_message.Message):
+    """Which stream to cut."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STREAM_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    BLOCK_MS_FIELD_NUMBER: _builtins.int
+    stream_id: _builtins.str
+    """Id of the stream."""
+    reason: _builtins.str
+    """Why, for the record. Required; at most 512 characters."""
+    block_ms: _builtins.int
+    """Also blocks its broadcaster, for this long in milliseconds; 0: permanently, as AddBlock does. Unset: no block."""
+    def __init__(
+        self,
+        *,
+        stream_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        block_ms: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_block_ms", b"_block_ms", "block_ms", b"block_ms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_block_ms", b"_block_ms", "block_ms", b"block_ms", "reason", b"reason", "stream_id", b"stream_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__block_ms: _TypeAlias = _typing.Literal["block_ms"]  # noqa: Y015
+    _WhichOneofArgType__block_ms: _TypeAlias = _typing.Literal["_block_ms", b"_block_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__block_ms) -> _WhichOneofReturnType__block_ms | None: ...
+
+Global___CutStreamRequest: _TypeAlias = CutStreamRequest  # noqa: Y015
+
+@_typing.final
+class CutStreamResponse(_message.Message):
+    """A cut that has begun."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BLOCK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def block(self) -> Global___Block:
+        """The block; unset without one."""
+
+    def __init__(
+        self,
+        *,
+        block: Global___Block | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["block", b"block"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block", b"block"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CutStreamResponse: _TypeAlias = CutStreamResponse  # noqa: Y015
+
+@_typing.final
+class WatchIncidentsRequest(_message.Message):
+    """From where on to watch incidents, and which."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
+    BROADCASTER_FIELD_NUMBER: _builtins.int
+    APP_FIELD_NUMBER: _builtins.int
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    after_sequence: _builtins.int
+    """`IncidentChange.sequence` of the last message that was read, on whichever gate of the fleet. 0: from now on."""
+    broadcaster: _builtins.str
+    """Empty: of every broadcaster."""
+    app: _builtins.str
+    """Empty: of every application."""
+    category: _builtins.str
+    """Empty: of every category."""
+    def __init__(
+        self,
+        *,
+        after_sequence: _builtins.int = ...,
+        broadcaster: _builtins.str = ...,
+        app: _builtins.str = ...,
+        category: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "app", b"app", "broadcaster", b"broadcaster", "category", b"category"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchIncidentsRequest: _TypeAlias = WatchIncidentsRequest  # noqa: Y015
+
+@_typing.final
+class IncidentChange(_message.Message):
+    """A change of an incident. Without a `change`: nothing has changed; one comes at least every 15 seconds while the
+    ledger answers.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    INCIDENT_FIELD_NUMBER: _builtins.int
+    RESYNC_FIELD_NUMBER: _builtins.int
+    WHAT_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    WALL_MS_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """Where the reader stands now. Name it to go on after a break."""
+    resync: _builtins.bool
+    """Changes may have been missed: list the incidents, and go on from here. Comes first, unless the call goes on
+    where another ended.
+    """
+    what: _builtins.str
+    """What was done, the word of the audit log, such as `incident`, `evidence`, `claim` or `review`."""
+    by: _builtins.str
+    """Who did it: `gate`, or a person."""
+    wall_ms: _builtins.int
+    """When, milliseconds since the Unix epoch."""
+    @_builtins.property
+    def incident(self) -> Global___Incident:
+        """The incident as it is now."""
+
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        incident: Global___Incident | None = ...,
+        resync: _builtins.bool = ...,
+        what: _builtins.str = ...,
+        by: _builtins.str = ...,
+        wall_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "incident", b"incident", "resync", b"resync"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "change", b"change", "incident", b"incident", "resync", b"resync", "sequence", b"sequence", "wall_ms", b"wall_ms", "what", b"what"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_change: _TypeAlias = _typing.Literal["incident", "resync"]  # noqa: Y015
+    _WhichOneofArgType_change: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_change) -> _WhichOneofReturnType_change | None: ...
+
+Global___IncidentChange: _TypeAlias = IncidentChange  # noqa: Y015
 
 @_typing.final
 class ClipStretch(_message.Message):

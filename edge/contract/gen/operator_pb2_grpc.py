@@ -67,10 +67,25 @@ class OperatorStub:
                 request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListStreamsRequest.SerializeToString,
                 response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListStreamsResponse.FromString,
                 _registered_method=True)
+        self.WatchStreams = channel.unary_stream(
+                '/edge.operator.v1.Operator/WatchStreams',
+                request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.WatchStreamsRequest.SerializeToString,
+                response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.StreamChange.FromString,
+                _registered_method=True)
+        self.CutStream = channel.unary_unary(
+                '/edge.operator.v1.Operator/CutStream',
+                request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.CutStreamRequest.SerializeToString,
+                response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.CutStreamResponse.FromString,
+                _registered_method=True)
         self.ListIncidents = channel.unary_unary(
                 '/edge.operator.v1.Operator/ListIncidents',
                 request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListIncidentsRequest.SerializeToString,
                 response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListIncidentsResponse.FromString,
+                _registered_method=True)
+        self.WatchIncidents = channel.unary_stream(
+                '/edge.operator.v1.Operator/WatchIncidents',
+                request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.WatchIncidentsRequest.SerializeToString,
+                response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.IncidentChange.FromString,
                 _registered_method=True)
         self.GetIncident = channel.unary_unary(
                 '/edge.operator.v1.Operator/GetIncident',
@@ -195,8 +210,35 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchStreams(self, request, context):
+        """viewer. The live streams of this gate, and then each change: a stream begins, changes or ends. For ever, until
+        the caller ends the call or the gate stops (UNAVAILABLE). A slow reader gets the newest state of each stream and
+        misses those in between.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CutStream(self, request, context):
+        """reviewer. Cuts a stream that is live on this gate, with a reason for the record. Without a block its publisher may
+        come back at once. NOT_FOUND where no such stream is live here; FAILED_PRECONDITION where it is being cut.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListIncidents(self, request, context):
         """viewer. Newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchIncidents(self, request, context):
+        """viewer. Each change of an incident of the whole fleet, as it becomes visible in the ledger: it opens, goes on,
+        gets its clip, is claimed or decided, or what it led to changes. For ever, until the caller ends the call or the
+        gate stops (UNAVAILABLE). Several changes of one incident may come as one, with its newest state. A reader that is
+        too far behind gets a `resync`, and no queue of the gate grows for it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -342,10 +384,25 @@ def add_OperatorServicer_to_server(servicer, server):
                     request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListStreamsRequest.FromString,
                     response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListStreamsResponse.SerializeToString,
             ),
+            'WatchStreams': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchStreams,
+                    request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.WatchStreamsRequest.FromString,
+                    response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.StreamChange.SerializeToString,
+            ),
+            'CutStream': grpc.unary_unary_rpc_method_handler(
+                    servicer.CutStream,
+                    request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.CutStreamRequest.FromString,
+                    response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.CutStreamResponse.SerializeToString,
+            ),
             'ListIncidents': grpc.unary_unary_rpc_method_handler(
                     servicer.ListIncidents,
                     request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListIncidentsRequest.FromString,
                     response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListIncidentsResponse.SerializeToString,
+            ),
+            'WatchIncidents': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchIncidents,
+                    request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.WatchIncidentsRequest.FromString,
+                    response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.IncidentChange.SerializeToString,
             ),
             'GetIncident': grpc.unary_unary_rpc_method_handler(
                     servicer.GetIncident,
@@ -594,6 +651,60 @@ class Operator:
             _registered_method=True)
 
     @staticmethod
+    def WatchStreams(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/edge.operator.v1.Operator/WatchStreams',
+            edge_dot_operator_dot_v1_dot_operator__pb2.WatchStreamsRequest.SerializeToString,
+            edge_dot_operator_dot_v1_dot_operator__pb2.StreamChange.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CutStream(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edge.operator.v1.Operator/CutStream',
+            edge_dot_operator_dot_v1_dot_operator__pb2.CutStreamRequest.SerializeToString,
+            edge_dot_operator_dot_v1_dot_operator__pb2.CutStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListIncidents(request,
             target,
             options=(),
@@ -610,6 +721,33 @@ class Operator:
             '/edge.operator.v1.Operator/ListIncidents',
             edge_dot_operator_dot_v1_dot_operator__pb2.ListIncidentsRequest.SerializeToString,
             edge_dot_operator_dot_v1_dot_operator__pb2.ListIncidentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchIncidents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/edge.operator.v1.Operator/WatchIncidents',
+            edge_dot_operator_dot_v1_dot_operator__pb2.WatchIncidentsRequest.SerializeToString,
+            edge_dot_operator_dot_v1_dot_operator__pb2.IncidentChange.FromString,
             options,
             channel_credentials,
             insecure,

@@ -56,8 +56,23 @@ class OperatorStub:
     """
     ListStreams: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListStreamsRequest, _operator_pb2.ListStreamsResponse]
     """viewer. Live streams."""
+    WatchStreams: _grpc.UnaryStreamMultiCallable[_operator_pb2.WatchStreamsRequest, _operator_pb2.StreamChange]
+    """viewer. The live streams of this gate, and then each change: a stream begins, changes or ends. For ever, until
+    the caller ends the call or the gate stops (UNAVAILABLE). A slow reader gets the newest state of each stream and
+    misses those in between.
+    """
+    CutStream: _grpc.UnaryUnaryMultiCallable[_operator_pb2.CutStreamRequest, _operator_pb2.CutStreamResponse]
+    """reviewer. Cuts a stream that is live on this gate, with a reason for the record. Without a block its publisher may
+    come back at once. NOT_FOUND where no such stream is live here; FAILED_PRECONDITION where it is being cut.
+    """
     ListIncidents: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListIncidentsRequest, _operator_pb2.ListIncidentsResponse]
     """viewer. Newest first."""
+    WatchIncidents: _grpc.UnaryStreamMultiCallable[_operator_pb2.WatchIncidentsRequest, _operator_pb2.IncidentChange]
+    """viewer. Each change of an incident of the whole fleet, as it becomes visible in the ledger: it opens, goes on,
+    gets its clip, is claimed or decided, or what it led to changes. For ever, until the caller ends the call or the
+    gate stops (UNAVAILABLE). Several changes of one incident may come as one, with its newest state. A reader that is
+    too far behind gets a `resync`, and no queue of the gate grows for it.
+    """
     GetIncident: _grpc.UnaryUnaryMultiCallable[_operator_pb2.GetIncidentRequest, _operator_pb2.GetIncidentResponse]
     """viewer. An incident with its strike, its blocks and the appeals against it."""
     ClaimIncident: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ClaimIncidentRequest, _operator_pb2.Incident]
@@ -125,8 +140,23 @@ class OperatorAsyncStub(OperatorStub):
     """
     ListStreams: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListStreamsRequest, _operator_pb2.ListStreamsResponse]  # type: ignore[assignment]
     """viewer. Live streams."""
+    WatchStreams: _aio.UnaryStreamMultiCallable[_operator_pb2.WatchStreamsRequest, _operator_pb2.StreamChange]  # type: ignore[assignment]
+    """viewer. The live streams of this gate, and then each change: a stream begins, changes or ends. For ever, until
+    the caller ends the call or the gate stops (UNAVAILABLE). A slow reader gets the newest state of each stream and
+    misses those in between.
+    """
+    CutStream: _aio.UnaryUnaryMultiCallable[_operator_pb2.CutStreamRequest, _operator_pb2.CutStreamResponse]  # type: ignore[assignment]
+    """reviewer. Cuts a stream that is live on this gate, with a reason for the record. Without a block its publisher may
+    come back at once. NOT_FOUND where no such stream is live here; FAILED_PRECONDITION where it is being cut.
+    """
     ListIncidents: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListIncidentsRequest, _operator_pb2.ListIncidentsResponse]  # type: ignore[assignment]
     """viewer. Newest first."""
+    WatchIncidents: _aio.UnaryStreamMultiCallable[_operator_pb2.WatchIncidentsRequest, _operator_pb2.IncidentChange]  # type: ignore[assignment]
+    """viewer. Each change of an incident of the whole fleet, as it becomes visible in the ledger: it opens, goes on,
+    gets its clip, is claimed or decided, or what it led to changes. For ever, until the caller ends the call or the
+    gate stops (UNAVAILABLE). Several changes of one incident may come as one, with its newest state. A reader that is
+    too far behind gets a `resync`, and no queue of the gate grows for it.
+    """
     GetIncident: _aio.UnaryUnaryMultiCallable[_operator_pb2.GetIncidentRequest, _operator_pb2.GetIncidentResponse]  # type: ignore[assignment]
     """viewer. An incident with its strike, its blocks and the appeals against it."""
     ClaimIncident: _aio.UnaryUnaryMultiCallable[_operator_pb2.ClaimIncidentRequest, _operator_pb2.Incident]  # type: ignore[assignment]
@@ -229,12 +259,45 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         """viewer. Live streams."""
 
     @_abc_1.abstractmethod
+    def WatchStreams(
+        self,
+        request: _operator_pb2.WatchStreamsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_operator_pb2.StreamChange], _abc.AsyncIterator[_operator_pb2.StreamChange]]:
+        """viewer. The live streams of this gate, and then each change: a stream begins, changes or ends. For ever, until
+        the caller ends the call or the gate stops (UNAVAILABLE). A slow reader gets the newest state of each stream and
+        misses those in between.
+        """
+
+    @_abc_1.abstractmethod
+    def CutStream(
+        self,
+        request: _operator_pb2.CutStreamRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.CutStreamResponse, _abc.Awaitable[_operator_pb2.CutStreamResponse]]:
+        """reviewer. Cuts a stream that is live on this gate, with a reason for the record. Without a block its publisher may
+        come back at once. NOT_FOUND where no such stream is live here; FAILED_PRECONDITION where it is being cut.
+        """
+
+    @_abc_1.abstractmethod
     def ListIncidents(
         self,
         request: _operator_pb2.ListIncidentsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.ListIncidentsResponse, _abc.Awaitable[_operator_pb2.ListIncidentsResponse]]:
         """viewer. Newest first."""
+
+    @_abc_1.abstractmethod
+    def WatchIncidents(
+        self,
+        request: _operator_pb2.WatchIncidentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_operator_pb2.IncidentChange], _abc.AsyncIterator[_operator_pb2.IncidentChange]]:
+        """viewer. Each change of an incident of the whole fleet, as it becomes visible in the ledger: it opens, goes on,
+        gets its clip, is claimed or decided, or what it led to changes. For ever, until the caller ends the call or the
+        gate stops (UNAVAILABLE). Several changes of one incident may come as one, with its newest state. A reader that is
+        too far behind gets a `resync`, and no queue of the gate grows for it.
+        """
 
     @_abc_1.abstractmethod
     def GetIncident(
