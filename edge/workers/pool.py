@@ -351,15 +351,22 @@ class WorkerPool:
         worker = await WorkerHandle.launch(self._settings)
         worker.index = index
         self._workers[index] = worker
-        self._set_priority(worker)
         await self._await_ready(worker)
+        self._set_priority(worker)
 
     def _set_priority(self, worker: WorkerHandle) -> None:
-        """Lets ordinary workers, and the ingest server beside the gate, go before this one."""
-        if self._is_for_heavy(worker):
-            with contextlib.suppress(OSError):
-                ours = os.getpriority(os.PRIO_PROCESS, 0)
-                os.setpriority(os.PRIO_PROCESS, worker.process.pid, ours + _HEAVY_NICENESS)
+        """Lets ordinary workers, and the ingest server beside the gate, go before the one for heavy streams.
+
+        It is started like the others: on a busy machine, which needs it, a start at low priority takes a
+        minute. Linux has a priority for each thread.
+        """
+        if not self._is_for_heavy(worker):
+            return
+        ours = os.getpriority(os.PRIO_PROCESS, 0)
+        with contextlib.suppress(OSError):
+            for thread in os.listdir(f"/proc/{worker.process.pid}/task"):
+                with contextlib.suppress(OSError):
+                    os.setpriority(os.PRIO_PROCESS, int(thread), ours + _HEAVY_NICENESS)
 
     async def _await_ready(self, worker: WorkerHandle) -> None:
         listening = self._tasks.start(self._listen(worker))

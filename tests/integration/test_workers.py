@@ -183,7 +183,10 @@ def test_the_spare_worker_takes_the_place_of_one_that_dies(number: signal.Signal
 
 
 def test_a_stream_over_its_share_moves_to_a_worker_that_others_go_before(tmp_path: Path) -> None:
-    """A share of a hundredth of a core, which every stream exceeds. Its verdicts go on."""
+    """A share of a hundredth of a core, which every stream exceeds. Its verdicts go on.
+
+    It runs until it has been moved: a busy machine takes its time to start a worker.
+    """
     write_footage(tmp_path / "moving.mp4", seconds=6)
     extradata, units = read_units(tmp_path / "moving.mp4")
     with (
@@ -195,7 +198,8 @@ def test_a_stream_over_its_share_moves_to_a_worker_that_others_go_before(tmp_pat
         stream_id = admit(stub).stream_id
         ordinary = one_worker(gate)
         moved, judged = False, 0
-        call = stub.Watch(requests(stream_id, extradata, repeated(units, 5), pace=0.04), timeout=TIMEOUT_S)
+        media = repeated(units, int(TIMEOUT_S / 6) + 1)
+        call = stub.Watch(requests(stream_id, extradata, media, pace=0.04), timeout=TIMEOUT_S)
         for answer in call:
             moved = moved or 'edge_streams_moved_total{worker="heavy"} 1.0' in metrics(gate)
             judged += moved and answer.HasField("verdict")
@@ -203,7 +207,10 @@ def test_a_stream_over_its_share_moves_to_a_worker_that_others_go_before(tmp_pat
                 break
         call.cancel()
         assert judged >= 2, (metrics(gate), gate.log()[-3000:])
-        priorities = {pid: os.getpriority(os.PRIO_PROCESS, pid) for pid in workers_of(gate.pid)}
+        priorities = {
+            pid: {os.getpriority(os.PRIO_PROCESS, int(thread)) for thread in os.listdir(f"/proc/{pid}/task")}
+            for pid in workers_of(gate.pid)
+        }
         ours = os.getpriority(os.PRIO_PROCESS, 0)
-        assert priorities.pop(ordinary) == ours
-        assert max(priorities.values()) == ours + 10
+        assert priorities.pop(ordinary) == {ours}
+        assert {ours + 10} in priorities.values()
