@@ -18,6 +18,7 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+from pydantic_settings.exceptions import SettingsError
 
 from edge.containment import ContainmentMode
 from edge.errors import ConfigError
@@ -436,13 +437,22 @@ def load_settings(path: Path | None = None, overrides: dict[str, Any] | None = N
     where = "settings"
     if path is not None:
         where = str(path)
+        text = read_settings_text(path, MAX_CONFIG_BYTES)
+        if text.startswith("\ufeff"):
+            raise ConfigError(f"{where}: begins with a byte order mark: save it as UTF-8 without one")
         try:
-            tomllib.loads(read_settings_text(path, MAX_CONFIG_BYTES))
-        except tomllib.TOMLDecodeError as error:
+            tomllib.loads(text)
+        except RecursionError:
+            raise ConfigError(f"{where}: its values are nested too deeply") from None
+        except ValueError as error:
             raise ConfigError(f"{where}: {error}") from None
 
     try:
         return settings_model(path)(**(overrides or {}))
+    except SettingsError as error:
+        raise ConfigError(
+            f"{where}: {error}; a section in the environment is JSON: {error.__cause__}"
+        ) from None
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(map(str, item['loc'])) or 'settings'}: {item['msg'].removeprefix('Value error, ')}"

@@ -127,6 +127,13 @@ def masked(secret: str) -> str:
     return f"***{secret[-_SHOWN_CHARS:]}" if len(secret) >= _LONG_SECRET else "***"
 
 
+def shown_account(broadcaster: str) -> str:
+    """A broadcaster as logs may show it. Without accounts it is ``app/name``, and the name may be the stream
+    key: only its beginning is shown."""
+    app, slash, name = broadcaster.partition("/")
+    return f"{app}/{name[:2]}…" if slash and len(name) > 2 else broadcaster
+
+
 @dataclass(frozen=True, slots=True)
 class Publish:
     """One attempt to go live, as the ingest server reports it."""

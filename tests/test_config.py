@@ -72,6 +72,10 @@ def test_command_line_over_environment_over_file(tmp_path: Path, monkeypatch: py
         ("[grpc", "edge.toml"),
         ('[grpc]\ntls_cert = "x"', "tls_cert and tls_key"),
         ('[nginx_rtmp]\ncontrol_url = "file:///etc/passwd"', "control_url"),
+        ('[nginx_rtmp]\npull_url = "rtmp://127.0.0.1/{app}/{nam}"', "pull_url: {nam} is not filled in"),
+        ("a = " + "[" * 20_000 + "]" * 20_000, "nested too deeply"),
+        ("a = " + "9" * 5_000, "4300"),
+        ("\ufefflog_level = 'debug'", "byte order mark"),
     ],
 )
 def test_error_names_file_and_field(text: str, named: str, tmp_path: Path) -> None:
@@ -80,6 +84,12 @@ def test_error_names_file_and_field(text: str, named: str, tmp_path: Path) -> No
     with pytest.raises(ConfigError, match=r"edge\.toml") as caught:
         load_settings(path)
     assert named in str(caught.value)
+
+
+def test_a_broken_section_of_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_GRPC", "{bad")
+    with pytest.raises(ConfigError, match=r"grpc.*in the environment is JSON: Expecting"):
+        load_settings()
 
 
 def test_missing_file_is_a_clear_error(tmp_path: Path) -> None:

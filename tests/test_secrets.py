@@ -25,10 +25,12 @@ from edge.errors import GateError
 from edge.evidence import incident_record
 from edge.ingest.rtmp import PublishRequest
 from edge.ledger import Decisions, Ledger
+from edge.pullers.pull_url import PullUrl
+from edge.servers.upstream_hook import Upstream
 from edge.supervise.registry import LiveStream
 from edge.supervise.stream_journal import JournalledStream
 from edge.telemetry.log_lines import LogBackend
-from edge.telemetry.records import BlockMade
+from edge.telemetry.records import BlockMade, DecisionLost, NameResembles
 from edge.webhook.events import events_of
 
 KEY = "live_9f2c_Zq81kLmNop77"
@@ -56,10 +58,11 @@ def test_only_the_end_of_a_long_key_is_shown() -> None:
 
 def test_nothing_that_holds_a_key_shows_it(ledger: Ledger) -> None:
     incident = Incident("in_1", "st_1", PUBLISH, VERDICT, 0)
-    live = LiveStream(StreamId("st_1"), PUBLISH, 0, 0.0)
+    live = LiveStream(StreamId("st_1"), PUBLISH, 0, 0.0, url=f"rtmp://u:{KEY}@h/live/show?key={KEY}")
     request = PublishRequest("live", "show", "anna", "192.0.2.1", stream_key=KEY, token=KEY)
     kept = JournalledStream(StreamId("st_1"), PUBLISH, 0)
-    for holder in (PUBLISH, incident, live, request, kept, block(ledger)):
+    places = PullUrl.parse(live.url or ""), Upstream(f"http://platform:{KEY}@h/hook")
+    for holder in (PUBLISH, incident, live, request, kept, block(ledger), *places):
         assert KEY not in repr(holder), type(holder)
         assert KEY not in str(holder), type(holder)
 
@@ -77,6 +80,21 @@ def test_answers_events_records_and_logs_mask_it(ledger: Ledger) -> None:
         LogBackend().take(BlockMade(made, "anna"))
     assert KEY not in str(lines)
     assert ledger.audit_verify()
+
+
+def test_no_line_shows_a_name_that_may_be_the_key(ledger: Ledger) -> None:
+    """A server without accounts uses ``app/name`` for the broadcaster."""
+    made = block(ledger, SubjectKind.BROADCASTER, f"live/{KEY}")
+    alike = Publish("nginx-rtmp", "8", "live", "x", "anna")
+    lost = DecisionLost("violation", "in_1", f"live/{KEY}", "live", "fight", 1, 1, earlier_run=False)
+    with capture_logs() as lines:
+        backend = LogBackend()
+        for record in (BlockMade(made, "anna"), NameResembles("st_1", alike, made), lost):
+            backend.take(record)
+        backend.flush()
+    assert len(lines) == 3
+    assert KEY not in str(lines)
+    assert lines[0]["broadcaster"] == "live/li…"
 
 
 def test_an_error_of_the_database_quotes_no_row(ledger: Ledger) -> None:

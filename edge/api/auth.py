@@ -81,7 +81,8 @@ class TokenFile:
     def people(self) -> Sequence[Person]:
         """Returns all people. Raises ConfigError that names the file and the line."""
         if not os.path.lexists(self._path):
-            self._content, self._people = None, ()
+            if self._content is not None:
+                raise ConfigError(f"{self._path}: is gone, and nobody can sign in")
             return ()
         content = read_settings_file(self._path, MAX_FILE_BYTES, private=True)
         if content != self._content:

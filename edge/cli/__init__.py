@@ -25,6 +25,8 @@ def main() -> None:
     signal lets a command clean up: the processes that it started end with it.
     """
     signal.signal(signal.SIGTERM, _terminated)
+    if sys.argv[1:2] in (["serve"], ["ingest"]):  # They are about to read their files anyway.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     use_short_listener()
     try:
         from edge.cli.app import app

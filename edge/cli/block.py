@@ -31,6 +31,7 @@ app = typer.Typer(
 )
 
 _DURATION = re.compile(r"(\d+)\s*(s|m|h|d)")
+_MOST_DIGITS = 9
 _UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
@@ -39,7 +40,7 @@ def parse_duration_ms(text: str, option: str = "--for") -> int:
     if text == "permanent":
         return 0
     match = _DURATION.fullmatch(text.strip())
-    if match is None or int(match[1]) == 0:
+    if match is None or len(match[1]) > _MOST_DIGITS or int(match[1]) == 0:
         raise InvalidInput(option, f"{text!r} is not a duration such as 90m, 24h, 30d or permanent")
     return int(match[1]) * _UNIT_MS[match[2]]
 

@@ -60,12 +60,17 @@ def check_config(
     `{"apps": {"kids-*": {"tiers": {"blind_limit_ms": 1500}}}}` names only what differs. --app and --tenant
     print the policy of such a stream.
 
-    For settings it also says what this machine lacks to contain the processes that touch media.
+    For settings it also reads the first policy and the certificates that they name, and says what this
+    machine lacks to contain the processes that touch media.
 
     Exits with 1 and names the field when the file is not usable.
     """
+    from edge.api.certificates import Certificates
     from edge.config import load_settings
     from edge.containment import lacking, problems
+    from edge.detect import default_model_directory
+    from edge.detect.default_policy import first_policy
+    from edge.ledger.engine import check_ledger_url
     from edge.notices import own_messages
     from edge.policy import MAX_POLICY_BYTES, Policy, parse_policy
     from edge.servers.example import example_sections
@@ -90,6 +95,11 @@ def check_config(
         settings = load_settings(path)
         if settings.messages_dir is not None:
             own_messages(settings.messages_dir)
+        check_ledger_url(settings.ledger)
+        if settings.first_policy is not None:
+            first_policy(settings.model_dir or default_model_directory(), settings.first_policy)
+        if settings.grpc.tls_cert is not None:
+            Certificates(settings.grpc)
         values = settings.model_dump(mode="json")
         for warning in settings.warnings():
             print_warning(warning)

@@ -85,14 +85,14 @@ def operator(
     if token is None:
         whose = f" of {name}" if name else ""
         raise InvalidInput("--tokens", f"{tokens} has no token{whose} with role {role.name.lower()}")
-    with _channel(gate, ca, cert, insecure=insecure) as channel:
-        try:
+    try:
+        with _channel(gate, ca, cert, insecure=insecure) as channel:
             yield (
                 operator_pb2_grpc.OperatorStub(channel),
                 (("authorization", f"Bearer {token.get_secret_value()}"),),
             )
-        except grpc.RpcError as error:
-            raise _call_failed(error, gate, ca) from None
+    except grpc.RpcError as error:
+        raise _call_failed(error, gate, ca) from None
 
 
 def _channel(gate: str, ca: Path | None, cert: Path | None, *, insecure: bool) -> grpc.Channel:

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edge.domain import PERMANENT_MS
-from edge.errors import GateError
+from edge.errors import GateError, InvalidInput
 from edge.printable import printable, printable_json
 
 P = ParamSpec("P")
@@ -121,6 +121,11 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
         except (GateError, OSError) as error:
             _report(error, bool(kwargs.get("as_json")))
             raise typer.Exit(error.exit_code if isinstance(error, GateError) else 1) from None
+        except UnicodeEncodeError as error:  # An argument of other bytes reaches a message or an address.
+            _report(
+                InvalidInput("argument", f"{error.object!r} is no UTF-8 text"), bool(kwargs.get("as_json"))
+            )
+            raise typer.Exit(1) from None
 
     return wrapped
 

@@ -7,7 +7,7 @@ import contextlib
 import os
 import struct
 from dataclasses import replace
-from typing import Self
+from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
 from edge.background import BackgroundTasks
@@ -20,6 +20,32 @@ from edge.ingest.rtmp import HANDSHAKE_BYTES
 _CHUNK_BYTES = 60_000
 _MAX_ANSWER_BYTES = 256 * 1024
 _CHUNK_STREAMS = {MessageType.AUDIO: 4, MessageType.VIDEO: 6}
+
+
+class PublishPlace(NamedTuple):
+    """Where an RTMP URL publishes to."""
+
+    scheme: str
+    host: str
+    port: int
+    app: str
+    name: str
+    """With the arguments, if there are any."""
+
+    @classmethod
+    def parse(cls, url: str) -> Self:
+        """Raises InvalidInput, which does not quote the URL: it may end with a stream key."""
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname or "", parts.port
+            host.encode("idna")  # as the resolver does
+        except (ValueError, UnicodeError) as error:
+            raise InvalidInput("relay", f"is no RTMP URL: {error}") from None
+        app, _, name = parts.path.lstrip("/").partition("/")
+        if parts.scheme not in ("rtmp", "rtmps") or not host or not app or not name:
+            raise InvalidInput("relay", "is not rtmp://host[:port]/app/name")
+        known = 443 if parts.scheme == "rtmps" else 1935
+        return cls(parts.scheme, host, port or known, app, f"{name}?{parts.query}" if parts.query else name)
 
 
 class RtmpPublisher:
@@ -38,20 +64,17 @@ class RtmpPublisher:
     @classmethod
     async def connect(cls, url: str, timeout_s: float = 5.0) -> Self:
         """Connects and publishes. Raises OSError, TimeoutError, InvalidInput or PublishRejected."""
-        parts = urlsplit(url)
-        app, _, name = parts.path.lstrip("/").partition("/")
-        if parts.scheme not in ("rtmp", "rtmps") or not parts.hostname or not app or not name:
-            raise InvalidInput("relay", f"{url!r} is not rtmp://host[:port]/app/name")
-        secure = parts.scheme == "rtmps"
-        port = parts.port or (443 if secure else 1935)
+        place = PublishPlace.parse(url)
         async with asyncio.timeout(timeout_s):
-            reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=secure or None)
+            reader, writer = await asyncio.open_connection(
+                place.host, place.port, ssl=place.scheme == "rtmps" or None
+            )
             publisher = cls(reader, writer, timeout_s)
             try:
                 await publisher._handshake()
-                host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-                tc_url = f"{parts.scheme}://{host}:{port}/{app}"
-                await publisher._publish(app, tc_url, f"{name}?{parts.query}" if parts.query else name)
+                host = f"[{place.host}]" if ":" in place.host else place.host
+                tc_url = f"{place.scheme}://{host}:{place.port}/{place.app}"
+                await publisher._publish(place.app, tc_url, place.name)
             except BaseException:
                 writer.transport.abort()
                 raise

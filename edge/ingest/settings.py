@@ -7,7 +7,8 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from edge.errors import ConfigError
+from edge.errors import ConfigError, InvalidInput
+from edge.ingest.rtmp_client import PublishPlace
 from edge.policy import FailureMode
 from edge.section import check_http_url
 
@@ -121,9 +122,14 @@ class IngestSettings(BaseModel):
             raise ValueError("gate_cert and gate_key go together")
         if self.relay is not None:
             try:
-                self.relay.format(app="", name="", stream_id="")
+                filled = self.relay.format(app="app", name="name", stream_id="st")
             except (KeyError, IndexError, ValueError, AttributeError):
                 raise ValueError("relay: only {app}, {name} and {stream_id} can be filled in") from None
+            if "://" in filled:
+                try:
+                    PublishPlace.parse(filled)
+                except InvalidInput as error:
+                    raise ValueError(str(error)) from None
         return self
 
 
@@ -134,4 +140,4 @@ def ingest_settings(**values: object) -> IngestSettings:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(("ingest", *(str(part) for part in first["loc"])))
-        raise ConfigError(f"{where}: {first['msg']}") from None
+        raise ConfigError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from None

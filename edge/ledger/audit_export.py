@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -13,6 +14,7 @@ from typing import TextIO
 
 from edge.errors import InvalidInput
 from edge.ledger.audit import AuditRow
+from edge.settings_file import open_regular
 
 FIELDS = tuple(field.name for field in dataclasses.fields(AuditRow))
 MAX_LINE_CHARS = 4 * 1024 * 1024
@@ -46,7 +48,7 @@ def read_rows(path: Path, advance: Callable[[int], object] = lambda characters: 
     ``advance`` receives the number of characters read.
     """
     try:
-        with path.open(encoding="utf-8", newline="\n") as file:
+        with io.TextIOWrapper(open_regular(path), encoding="utf-8", newline="\n") as file:
             lines = _lines(file, path, advance)
             first = next(lines, "")
             if first.lstrip().startswith("{") or not first:
@@ -84,10 +86,13 @@ def _object(line: str, path: Path, number: int) -> dict[str, object]:
 
 
 def _from_csv(first: str, lines: Iterator[str], path: Path) -> Iterator[AuditRow]:
-    header = next(csv.reader([first]), [])
+    csv.field_size_limit(MAX_LINE_CHARS)
+    try:
+        header = next(csv.reader([first]), [])
+    except csv.Error as error:
+        raise InvalidInput(f"{path}:1", str(error)) from None
     if tuple(header) != FIELDS:
         raise InvalidInput(f"{path}:1", f"the columns must be {','.join(FIELDS)}")
-    csv.field_size_limit(MAX_LINE_CHARS)
     table = csv.reader(lines)
     try:
         for cells in table:

@@ -102,6 +102,14 @@ def ledger_url(url: str | Path) -> sa.URL:
     return parsed
 
 
+def check_ledger_url(url: str | Path) -> None:
+    """Raises ConfigError for a URL that no driver here can use. It connects to nothing."""
+    try:
+        _engine(ledger_url(url), _OPENING_MS).dispose()
+    except (ArgumentError, NoSuchModuleError, ImportError) as error:
+        raise ConfigError(f"ledger_url: {error}") from None
+
+
 def open_database(url: str | Path, busy_timeout_ms: int) -> Database:
     """Opens a database and migrates its schema to the newest version.
 

@@ -43,7 +43,7 @@ def parse_hosts(url: str) -> sa.URL:
     """
     found = _HOSTS.fullmatch(url)
     if found is None or "," not in found["hosts"]:
-        return sa.make_url(url)
+        return _make_url(url)
     who = f"{found['who']}@" if found["who"] is not None else "@"
     hosts, ports = [], []
     for each in found["hosts"].split(","):
@@ -52,8 +52,15 @@ def parse_hosts(url: str) -> sa.URL:
             raise sa.exc.ArgumentError(f"{each!r} is no HOST:PORT")
         hosts.append(unquote(place["host"].strip("[]")))
         ports.append(place["port"] or "5432")
-    parsed = sa.make_url(f"{found['scheme']}://{who}{found['rest']}")
+    parsed = _make_url(f"{found['scheme']}://{who}{found['rest']}")
     return parsed.update_query_dict({"host": ",".join(hosts), "port": ",".join(ports)})
+
+
+def _make_url(url: str) -> sa.URL:
+    try:
+        return sa.make_url(url)
+    except ValueError as error:  # a port that is no number, a bracket that is not closed
+        raise sa.exc.ArgumentError(f"is no SQLAlchemy URL: {error}") from None
 
 
 def connect_arguments(name: str, **more: object) -> dict[str, Any]:

@@ -72,10 +72,21 @@ class UnwrittenDecisions:
         key = key_of(entry)
         with self._lock:
             room = isinstance(entry, Violated) or len(self._held) < MOST_HELD
-            if key in self._held or not room:
+            if key in self._held:
                 return
-            self._held[key] = entry
-        self._changed(entry)
+            if room:
+                self._held[key] = entry
+        if room:
+            self._changed(entry)
+        else:
+            about = described(entry)
+            log.error(
+                "a decision was in memory alone, and is lost: too many are held",
+                what=about.what,
+                subject=about.subject,
+                category=about.category,
+                most=MOST_HELD,
+            )
 
     def written(self, entry: Entry) -> None:
         """Drops a decision that is on disk now."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Self, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
@@ -33,7 +33,7 @@ Way: TypeAlias = tuple[str, str, tuple[tuple[str, str], ...]]
 class PullUrl:
     """A URL that can be pulled."""
 
-    url: str
+    url: str = field(repr=False)
     scheme: str
     host: str
     """A name or an address, without brackets."""

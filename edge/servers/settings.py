@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+import re
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from edge.pull_sources import PullSource
 from edge.section import Section, check_http_url
 
+_PLACES: Final = re.compile(r"\{[^{}]*\}")
 Argument = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 
 
@@ -59,6 +61,9 @@ class ServerSection(Section):
             PullSource.of_template(self.pull_url)
         except ValueError as error:
             raise ValueError(f"pull_url: {error}") from None
+        filled = _PLACES.findall(type(self).model_fields["pull_url"].default)
+        if unknown := sorted(set(_PLACES.findall(self.pull_url)).difference(filled)):
+            raise ValueError(f"pull_url: {', '.join(unknown)} is not filled in, only {', '.join(filled)}")
         if self.upstream_url:
             check_http_url("upstream_url", self.upstream_url)
         for name in ("api_url", "control_url", "stat_url"):

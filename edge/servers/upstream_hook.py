@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import httpx
 import structlog
@@ -37,7 +37,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 class Upstream:
     """The platform's own hook. ``allow_on_failure``: whether its absence lets a publish in."""
 
-    url: str
+    url: str = field(repr=False)
     timeout_s: float = 2.0
     allow_on_failure: bool = False
 

@@ -278,13 +278,16 @@ class Gate:
 
     async def _restore(self) -> None:
         """Restores the streams that an earlier gate admitted, and cuts those that were blocked meanwhile."""
+        unwatched, why = 0, ""
         async for kept in in_turns(await asyncio.to_thread(self._stream_journal.load)):
             stream = LiveStream(kept.id, kept.publish, kept.started_ms, self.clock.monotonic_ms())
             stream.pushed = not self.wants_pull(kept.publish.server)
             try:
                 self.registry.add_stream(stream)
             except CapacityExceeded as error:
-                log.error("a stream of an earlier run is not watched", stream_id=stream.id, error=str(error))
+                unwatched, why = unwatched + 1, str(error)
+        if unwatched:
+            log.error("streams of an earlier run are not watched", streams=unwatched, error=why)
         self._context.telemetry.report(StreamsRestored(len(self.registry)))
         await self._enforcer.every_block_applies()
 

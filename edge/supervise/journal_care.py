@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from edge.domain import shown_account
 from edge.ledger import DurableLedger
 from edge.reasons import AlarmReason
 from edge.supervise.alarms import Alarm, Alarms
@@ -54,7 +55,8 @@ class JournalCare:
         missing = self._ledger.unwritten.missing
         if missing:
             named = ", ".join(
-                f"{each.what} {each.subject} of {each.broadcaster}" for each in missing[:_NAMED]
+                f"{each.what} {each.subject} of {shown_account(each.broadcaster)}"
+                for each in missing[:_NAMED]
             )
             more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
             detail = f"an earlier run decided and never wrote: {named}{more}"

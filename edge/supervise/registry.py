@@ -64,7 +64,7 @@ class LiveStream:
     """A caller brings its media by itself: no server of a hook goes on with it when it is forgotten."""
     codec: str = ""
     extradata: bytes = b""
-    url: str | None = None
+    url: str | None = field(default=None, repr=False)
     """Set in pull mode."""
     pull: Pull | None = None
     """The running pull."""

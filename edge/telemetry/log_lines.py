@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from edge.domain import Block, Publish, SubjectKind, Verdict
+from edge.domain import Block, Publish, SubjectKind, Verdict, shown_account
 from edge.reasons import UnconfirmedReason
 from edge.telemetry import records
 from edge.telemetry.log_aggregator import LogAggregator
@@ -97,7 +97,7 @@ class LogBackend:
             fields=lambda: {
                 **_publish(record.publish),
                 "stream_id": record.stream_id,
-                "resembles": record.block.subject,
+                "resembles": shown_account(record.block.subject),
                 "block_id": record.block.id,
             },
         )
@@ -200,8 +200,10 @@ def _block(block: Block) -> dict[str, object]:
         "provisional": block.provisional,
         "incident_id": block.incident_id or "",
     }
-    if block.subject_kind in (SubjectKind.BROADCASTER, SubjectKind.ADDRESS):
-        fields[block.subject_kind.value] = block.subject
+    if block.subject_kind is SubjectKind.BROADCASTER:
+        fields["broadcaster"] = shown_account(block.subject)
+    if block.subject_kind is SubjectKind.ADDRESS:
+        fields["address"] = block.subject
     return fields
 
 
@@ -248,7 +250,7 @@ def _decision_lost(record: records.DecisionLost) -> None:
         event,
         what=record.what,
         subject=record.subject,
-        broadcaster=record.broadcaster,
+        broadcaster=shown_account(record.broadcaster),
         app=record.app,
         category=record.category,
         blocked_until_ms=record.blocked_until_ms,

@@ -38,8 +38,7 @@ def test_a_changed_file_counts_at_once(tmp_path: Path) -> None:
     assert tokens.identify("Bearer aaaaaaaaaaaaaaaa") is not None
     write(path, "viewer vera cccccccccccccccccc\n")
     assert tokens.identify("Bearer aaaaaaaaaaaaaaaa") is None
-    path.unlink()
-    assert tokens.identify("Bearer cccccccccccccccccc") is None
+    assert tokens.identify("Bearer cccccccccccccccccc") is not None
 
 
 @pytest.mark.parametrize(
@@ -101,6 +100,20 @@ def test_a_file_that_goes_wrong_lets_nobody_in_until_it_is_right(
     write(path, ANNA)
     assert tokens.identify(BEARER) is not None
     assert problems[-1] is None
+
+
+def test_a_file_that_is_gone_is_told(tmp_path: Path) -> None:
+    problems: list[str | None] = []
+    path = tmp_path / "t"
+    tokens = TokenFile(path, problems.append)
+    assert tokens.identify(BEARER) is None
+    assert problems == [None], "a gate may have no operators"
+    write(path, ANNA)
+    assert tokens.identify(BEARER) is not None
+    path.unlink()
+    with pytest.raises(SignInUnavailable):
+        tokens.identify(BEARER)
+    assert problems[-1] == f"{path}: is gone, and nobody can sign in"
 
 
 def test_a_change_counts_whatever_the_clock_says(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -100,11 +101,16 @@ def test_any_folder_may_hold_the_ledger(name: str, tmp_path: Path) -> None:
 
 def test_errors_name_what_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "damaged").write_text('{"number": 1}\n')
+    (tmp_path / "wide").write_text("x" * 200_000 + "\n")
+    os.mkfifo(tmp_path / "fifo")
     for arguments, named in (
         (("verify", "--ledger", f"sqlite:///{tmp_path}/none.db"), "does not exist"),
         (("verify", "--data-dir", str(tmp_path)), "edge.db does not exist"),
         (("verify", "--file", str(tmp_path / "none")), "No such file"),
         (("verify", "--file", str(tmp_path / "damaged")), "damaged:1: wall_ms is missing"),
+        (("verify", "--file", str(tmp_path / "wide")), "wide:1: the columns must be"),
+        (("verify", "--file", str(tmp_path / "fifo")), "not a regular file"),
+        (("verify", "--ledger", "postgresql://u:pw@h:x/db"), "ledger_url"),
         (("verify", "--expect", "7"), "NUMBER:DIGEST"),
         (("export", "--data-dir", str(tmp_path), "--since", "yesterday"), "--since"),
         (("export", "--data-dir", str(tmp_path), "--json"), "--out"),

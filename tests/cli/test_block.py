@@ -62,6 +62,9 @@ def test_permanent_and_networks(block: Callable[..., Result]) -> None:
         (("add", "x", "--reason", "y", "--for", "5x"), "--for"),
         (("add", "x", "--reason", "y", "--kind", "planet"), "subject_kind"),
         (("add", "x", "--reason", "y" * 600), "reason: 600 characters is over the limit of 512"),
+        (("add", "x", "--reason", "y", "--for", "9" * 5_000 + "d"), "--for"),
+        (("add", "a\udcff", "--reason", "y"), "'a\\udcff' is no UTF-8 text"),
+        (("lift", "bl_none", "--reason", "\udcff"), "is no UTF-8 text"),
         (("lift", "bl_none", "--reason", "y"), "bl_none"),
     ],
 )

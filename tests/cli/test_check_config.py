@@ -36,6 +36,11 @@ def test_defaults_and_examples_are_usable(tmp_path: Path) -> None:
     [
         ("[grpc]\nlistn = 1\n", (), "grpc.listn"),
         ('[grpc]\nlisten = "0.0.0.0:1"\n', (), "tls_cert"),
+        ('ledger_url = "postgresql://u:pw@h:x/db"\n', (), "ledger_url"),
+        ('ledger_url = "postgresql://u:pw@[::1/db"\n', (), "ledger_url"),
+        ('ledger_url = "oracle://u:pw@h/db"\n', (), "ledger_url"),
+        ('first_policy = "/nonexistent/policy.json"\n', (), "/nonexistent/policy.json"),
+        ('[grpc]\ntls_cert = "/nonexistent/a.pem"\ntls_key = "/nonexistent/b.pem"\n', (), "/nonexistent/"),
         ('{"budget_ms": 1}', ("--policy",), "policy.budget_ms"),
         ('{"categories": {"fight": {"cut_at": 0}}}', ("--policy",), "ordered"),
     ],

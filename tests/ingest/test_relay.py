@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 import av
 import pytest
 
+from edge.errors import ConfigError
 from edge.ingest import Admitted, Closed, RelayDown
 from edge.ingest.message import Message, MessageType
-from edge.ingest.relay import Relay, RelayedMessage, open_output
+from edge.ingest.relay import Relay, RelayedMessage, RtmpOutput, open_output
 from edge.ingest.rtmp import PublishRequest
-from edge.ingest.settings import IngestSettings
+from edge.ingest.settings import IngestSettings, ingest_settings
+
+PATIENCE_S = 60.0
 
 if TYPE_CHECKING:
     from tests.ingest.conftest import ScriptedGate, StartIngest, StartPublisher
@@ -113,6 +116,40 @@ async def test_a_relay_that_is_away_does_not_stall_the_ingest(
     assert len(gate.units) == 250
     assert running.of(RelayDown)
     assert running.ingest.counters["relay_dropped"] > 0
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "rtmp://h:99999/live/KEY",
+        "rtmp://[::1/live/KEY",
+        f"rtmp://{'a' * 64}.example/live/KEY",
+        "rtmp://h/KEY",
+    ],
+)
+def test_a_relay_that_cannot_be_is_refused_at_once_without_its_key(url: str) -> None:
+    with pytest.raises(ConfigError, match="relay") as refused:
+        ingest_settings(relay=url)
+    assert "KEY" not in str(refused.value)
+
+
+async def test_a_place_that_a_publisher_makes_impossible_is_tried_again() -> None:
+    down: list[str] = []
+    relay = Relay(
+        RtmpOutput("rtmp://h:99999/live/KEY"), ingest_settings(), Counter(), down.append, retry_s=0.01
+    )
+    running = asyncio.create_task(relay.run())
+    for _ in range(2):
+        relay.offer(RelayedMessage(Message(MessageType.VIDEO, 0, b"\x17\x01"), 0, False, True), 0, 0.0)
+        told = len(down)
+        for _ in range(int(PATIENCE_S / 0.01)):
+            if len(down) > told:
+                break
+            await asyncio.sleep(0.01)
+        assert len(down) > told
+    relay.end()
+    await running
+    assert all("KEY" not in said for said in down)
 
 
 async def test_a_relay_that_takes_nothing_does_not_stall_the_ingest(

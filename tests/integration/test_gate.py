@@ -573,8 +573,8 @@ def serve_live(listener: socket.socket, media: bytes, seconds: float) -> None:
 def test_a_peer_is_refused_openly_when_it_has_its_share_and_streams_come_in_pages(
     stub: Any, operator: Any, admin: Any
 ) -> None:
-    # All at once: on a busy machine the first ones, which nobody watches, would give their places up before the
-    # last ones come.
+    # All at once: on a busy machine the first ones, which nobody watches, would give their places up before
+    # the last ones come.
     with ThreadPoolExecutor(60) as crowd:
         answers = list(crowd.map(lambda n: admit(stub, f"crowd{n}", once=True), range(60)))
     refused = [answer for answer in answers if not answer.allowed]

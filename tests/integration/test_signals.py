@@ -163,6 +163,17 @@ def test_sighup_reloads_settings_tokens_and_certificates_each_whole_or_not_at_al
                 )
 
 
+@pytest.mark.parametrize("command", ["serve", "ingest"])
+def test_sighup_before_the_files_are_read_ends_nothing(command: str) -> None:
+    script = """
+import os, signal, sys
+import edge.cli, edge.cli.app
+edge.cli.app.app = lambda: os.kill(os.getpid(), signal.SIGHUP)
+edge.cli.main()
+"""
+    assert subprocess.run([sys.executable, "-c", script, command], timeout=TIMEOUT_S).returncode == 0
+
+
 def test_sighup_has_the_ingest_read_its_secret_again(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("s" * 40)

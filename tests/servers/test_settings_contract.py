@@ -73,12 +73,12 @@ def test_the_environment_goes_before_the_file(
 ) -> None:
     path = tmp_path / "edge.toml"
     lines = [f"{name} = {json.dumps(value)}" for name, value in section_of(kind).items()]
-    path.write_text("\n".join([f"[{kind.section}]", *lines, 'pull_url = "rtmp://file/{app}/{name}"']))
+    path.write_text("\n".join([f"[{kind.section}]", *lines, 'pull_url = "rtmp://file/live"']))
     [(_, section)] = load_settings(path).servers()
-    assert section.pull_url == "rtmp://file/{app}/{name}"
-    monkeypatch.setenv(f"EDGE_{kind.section.upper()}__PULL_URL", "rtmp://environment/{app}/{name}")
+    assert section.pull_url == "rtmp://file/live"
+    monkeypatch.setenv(f"EDGE_{kind.section.upper()}__PULL_URL", "rtmp://environment/live")
     [(_, section)] = load_settings(path).servers()
-    assert section.pull_url == "rtmp://environment/{app}/{name}"
+    assert section.pull_url == "rtmp://environment/live"
 
 
 def test_an_unknown_key_is_refused_by_name(kind: AnyKind) -> None:

@@ -124,9 +124,10 @@ async def gate_without_workers(
     telemetry: Telemetry | None = None,
     clock: Clock | None = None,
     ledger: Path | None = None,
+    **settings_given: Any,
 ) -> AsyncIterator[Bench]:
     """``ledger``: the file of another gate's ledger. None: one of its own."""
-    settings = Settings(data_dir=folder)
+    settings = Settings(data_dir=folder, **settings_given)
     settings.evidence.mkdir(parents=True)
     server, recorded = Server(), RecordingBackend()
     opened = FailingLedger.open(f"sqlite:///{ledger or folder / 'ledger.db'}", folder / "journal")

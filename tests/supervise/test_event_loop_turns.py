@@ -85,7 +85,20 @@ async def test_the_journal_of_10000_live_streams(tmp_path: Path, monkeypatch: py
     assert not slow
 
 
-async def test_a_start_with_10000_live_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None: ...
+async def test_a_start_with_10000_live_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That an earlier gate has left."""
+    journal = StreamJournal(tmp_path / "streams.jsonl", {SERVER})
+    journal.load()
+    for one in map(stream, range(MANY)):
+        journal.admitted(JournalledStream(one.id, one.publish, one.started_ms))
+    journal.close()
+    async with gate_without_workers(tmp_path, limits={"max_streams": MANY}) as bench:
+        with slow_callbacks(monkeypatch) as slow:
+            await asyncio.get_running_loop().create_task(bench.gate.start())
+            await asyncio.sleep(0.1)
+        assert not slow
+        assert len(bench.gate.registry) == MANY
+        bench.gate.registry._streams.clear()
 
 
 async def test_a_sweep_and_a_page_of_10000_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
