@@ -1,8 +1,8 @@
 """Finds out how a CSV list separates its fields and which column each field is. Pure.
 
 Lists come with a header or without. Python-threatexchange (``tx dataset --csv``) names its columns in its own
-way, pdq-photo-hasher writes ``hash,quality,path`` without a header, and spreadsheets separate by semicolon or
-tab. A spreadsheet's first line may be ``sep=;`` alone.
+way, pdq-photo-hasher writes ``hash,quality,path`` without a header, or ``hash=…,quality=…,filename=…``, and
+spreadsheets separate by semicolon or tab. A spreadsheet's first line may be ``sep=;`` alone.
 """
 
 from __future__ import annotations
@@ -19,10 +19,14 @@ _NAMES: Final = {
     "timestamp_ms": "start_ms",
     "pdq": "hash",
     "pdq_hash": "hash",
+    "pdqhash": "hash",
+    "hashvalue": "hash",
+    "hash_value": "hash",
 }
 _TX_NAMES: Final = {"signal_str": "hash", "collab": "source", "tags": "note", "category": "opinion"}
 _HASH: Final = re.compile(r"[0-9a-fA-F]{64}")
 _QUALITY: Final = re.compile(r"\d{1,3}(\.\d*)?")
+_KEYED: Final = re.compile(r"([a-z]+)=.*", re.IGNORECASE)
 _MAX_COLUMNS: Final = 64
 
 
@@ -30,6 +34,8 @@ class CsvColumns(NamedTuple):
     separator: str
     names: tuple[str, ...]
     has_header: bool
+    is_keyed: bool = False
+    """Each value has its column's name before it: ``quality=100``."""
 
 
 def declares_separator(line: str) -> bool:
@@ -46,11 +52,20 @@ def csv_columns(first_line: str) -> CsvColumns | None:
         fields = [field.strip() for field in next(csv.reader([first_line], delimiter=separator), [])]
         if len(fields) > _MAX_COLUMNS:
             continue
-        words = [field.lower() for field in fields]
+        words = [
+            re.sub(r"[ -]", "_", field.lower()) or f"#{number}"
+            for number, field in enumerate(fields, start=1)
+        ]
         known = _TX_NAMES if "signal_str" in words else _NAMES
         names = tuple(known.get(word, word) for word in words)
         if "hash" in names:
             return CsvColumns(separator, names, True) if len(set(names)) == len(names) else None
+        keys = [_KEYED.fullmatch(field) for field in fields]
+        if fields and fields[0].lower().startswith("hash=") and all(keys):
+            names = tuple(found[1].lower().replace("filename", "source") for found in keys if found)
+            return (
+                CsvColumns(separator, names, False, is_keyed=True) if len(set(names)) == len(names) else None
+            )
         if sum(bool(_HASH.fullmatch(field)) for field in fields) == 1:
             return CsvColumns(separator, _unnamed(fields), False)
     return None

@@ -75,7 +75,7 @@ def integer(name: str, value: Any) -> int:
     try:
         if isinstance(value, bool):
             raise ValueError
-        number = int(value)
+        number = int(float(value)) if isinstance(value, str) and "." in value else int(value)
     except (TypeError, ValueError, OverflowError):  # JSON's 1e999 is infinite
         raise InvalidInput(name, f"wants a whole number, got {value!r:.80}") from None
     if not 0 <= number < 2**53:
@@ -86,14 +86,18 @@ def integer(name: str, value: Any) -> int:
 def quality_of(text: str) -> int:
     """Parses a quality. Some tools write it with a decimal point, or a comma; it is rounded down."""
     try:
-        return int(float(text.replace(",", ".")))
+        quality = float(text.replace(",", "."))
+        whole = int(quality)
     except (ValueError, OverflowError):
         raise InvalidInput("quality", f"wants a whole number, got {text!r:.80}") from None
+    if 0 < quality < 1:
+        raise InvalidInput("quality", f"wants 0 to 100, got {text!r:.80}: multiply such a list's by 100")
+    return whole
 
 
 def milliseconds(text: str) -> int:
     try:
-        seconds = float(text)
+        seconds = float(text.replace(",", "."))
     except ValueError:
         raise InvalidInput("seconds", f"wants a number, got {text!r:.80}") from None
     if not 0 <= seconds < 2**32:
@@ -110,6 +114,6 @@ def variant_of(word: str) -> Variant:
 
 def kind_of(word: str) -> EntryKind:
     try:
-        return EntryKind(word)
+        return EntryKind(word.lower())
     except ValueError:
         raise InvalidInput("kind", f"{word[:80]!r} is not video, image or sound") from None

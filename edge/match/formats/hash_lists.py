@@ -2,9 +2,9 @@
 
 | Format | Content |
 |---|---|
-| ``vpdq`` | vPDQ text of one video, one line per frame: ``frame,quality,hash,seconds`` |
+| ``vpdq`` | vPDQ text of one video, a line per frame: ``frame,quality,hash,seconds``, also by ``;`` or tab |
 | ``vpdq-json`` | python-threatexchange vPDQ signals, one line per video: ``["hash,quality,seconds", …]`` |
-| ``pdq`` | one hash per line, as in plain lists and python-threatexchange PDQ signals; ``#`` comments |
+| ``pdq`` | one hash per line, as in plain lists and from ``tx hash`` (``pdq HASH``); ``#`` comments |
 | ``csv`` | one line per hash, grouped by entry; the file ``csv_columns`` says with which columns |
 | ``stopncii`` | a page of StopNCII's FetchHashes, with withdrawals and its position in the feed |
 | ``jsonl`` | this project's own format: one object per line and entry, complete, sound included |
@@ -14,18 +14,19 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from edge.errors import InvalidInput
 from edge.match.bank.bank_update import Change, Withdrawal
 from edge.match.bank.segment_builder import entry_key
 from edge.match.entry import Entry, EntryKind, Footage, HashRun
 from edge.match.fingerprint import MIN_QUALITY, printable
-from edge.match.formats.csv_columns import csv_columns, declares_separator
+from edge.match.formats.csv_columns import CsvColumns, csv_columns, declares_separator
 from edge.match.formats.hash_list_fields import (
     integer,
     kind_of,
@@ -36,7 +37,7 @@ from edge.match.formats.hash_list_fields import (
     text_of,
     variant_of,
 )
-from edge.match.formats.resumable_lines import START, Cursor, Lines
+from edge.match.formats.resumable_lines import MAX_LINE_BYTES, START, Cursor, Lines
 from edge.match.pdq.hasher import parse_hex
 from edge.settings_file import open_regular
 
@@ -44,6 +45,8 @@ MAX_DOCUMENT_BYTES = 256 * 1024 * 1024
 """Largest page of StopNCII, which is read whole."""
 _NOT_VIOLATING = ("NEGATIVE_CLASS", "DISPUTED")
 _NO_LONGER = ("withdrawn", "deleted")
+_PDQ_TYPES: Final = ("pdq", "hash_pdq")
+_PDQ_LINE: Final = re.compile(r"(?:pdq\s+)?([0-9a-f]{64})(?:\s*#.*)?", re.IGNORECASE)
 
 
 class HashListFormat(StrEnum):
@@ -102,7 +105,12 @@ class Import:
         except OSError as error:
             raise InvalidInput(str(self.path), error.strerror or str(error)) from None
         except csv.Error as error:
-            raise self._wrong(str(error)) from None
+            begin = self._lines and self._lines.resume_at
+            line = begin.line + 1 if begin else 1
+            problem = (
+                f"a quotation mark opens a value and does not close it ({error}); double those of a value"
+            )
+            raise InvalidInput(f"{self.path}:{line}", problem) from None
         except UnicodeDecodeError:
             raise self._wrong(_not_text(self.path)) from None
         except InvalidInput as error:
@@ -143,7 +151,7 @@ class Import:
             lines.rewind()
         runs = []
         for line in lines:
-            fields = line.split(",")
+            fields = _vpdq_fields(line)
             if len(fields) != 4:
                 raise self._wrong(f"wants frame,quality,hash,seconds; got {len(fields)} fields")
             run = self._run(fields[2], quality_of(fields[1]), milliseconds(fields[3]))
@@ -170,7 +178,8 @@ class Import:
     def _pdq(self, lines: Lines) -> Iterator[Change]:
         for line in lines:
             if not line.startswith("#"):
-                yield self._image(parse_hex(line))
+                found = _PDQ_LINE.fullmatch(line)
+                yield self._image(parse_hex(found[1] if found else line))
 
     def _image(self, bits: bytes, label: str = "") -> Footage:
         entry = Entry(bits.hex(), EntryKind.IMAGE, label=label or self.label)
@@ -180,7 +189,7 @@ class Import:
         start = lines.at
         lines.rewind()
         first, begin = next(lines, ""), START
-        if declares_separator(first):
+        while _says_nothing(first):
             begin = lines.at
             first = next(lines, "")
         found = csv_columns(first)
@@ -189,7 +198,8 @@ class Import:
         columns = found.names
         if not found.has_header:
             lines.go_to(begin)
-        rows = csv.reader(lines, delimiter=found.separator)
+        csv.field_size_limit(MAX_LINE_BYTES)  # of all readers of this process; lines are bounded already
+        rows = csv.reader(lines, delimiter=found.separator, strict=True)
         apart = _Apart()
         if start != START:
             for imported in rows:
@@ -205,11 +215,8 @@ class Import:
                 break
             if not any(map(str.strip, row)):
                 continue
-            if len(row) != len(columns):
-                model = "the header" if found.has_header else "the first line"
-                raise self._wrong(f"has {len(row)} fields, {model} {len(columns)}")
-            values = {name: value.strip() for name, value in zip(columns, row, strict=True)}
-            if values.get("signal_type", "pdq").lower() != "pdq":
+            values = self._csv_values(row, found)
+            if values.get("signal_type", "pdq").lower() not in _PDQ_TYPES or not values["hash"]:
                 self.other_kinds += 1
                 continue
             if values.get("opinion", "").upper() in _NOT_VIOLATING:
@@ -233,6 +240,18 @@ class Import:
         lines.resume_at = None
         if open_entry is not None and runs:
             yield Footage(open_entry, tuple(runs))
+
+    def _csv_values(self, row: list[str], found: CsvColumns) -> dict[str, str]:
+        columns = found.names
+        if len(row) > len(columns) and not found.has_header and columns[-1] == "source":
+            # A path that is not quoted may hold the separator.
+            row = [*row[: len(columns) - 1], found.separator.join(row[len(columns) - 1 :])]
+        if len(row) != len(columns):
+            model = "the header" if found.has_header else "the first line"
+            raise self._wrong(f"has {len(row)} fields, {model} {len(columns)}")
+        if found.is_keyed:
+            row = [field.partition("=")[2] for field in row]
+        return {name: value.strip() for name, value in zip(columns, row, strict=True)}
 
     def _csv_entry(self, values: Mapping[str, str]) -> Entry:
         bits = parse_hex(values["hash"])
@@ -340,7 +359,7 @@ def sniff(path: Path) -> HashListFormat:
     try:
         with open_regular(path) as file:
             lines = Lines(file, START)
-            head = next((x for x in lines if not x.startswith("#") and not declares_separator(x)), "")
+            head = next((line for line in lines if not _says_nothing(line)), "")
     except OSError as error:
         raise InvalidInput(str(path), error.strerror or str(error)) from None
     except UnicodeDecodeError:
@@ -348,16 +367,34 @@ def sniff(path: Path) -> HashListFormat:
     if head.startswith("["):
         return HashListFormat.VPDQ_JSON
     if head.startswith("{"):
-        return HashListFormat.JSONL if head.startswith('{"id"') else HashListFormat.STOPNCII
-    fields = head.split(",")
+        return HashListFormat.JSONL if _is_own_record(head) else HashListFormat.STOPNCII
+    fields = _vpdq_fields(head)
     if len(fields) == 4 and len(fields[2]) == 64:
         return HashListFormat.VPDQ
-    if len(head) == 64:
+    if _PDQ_LINE.fullmatch(head):
         return HashListFormat.PDQ
     with contextlib.suppress(csv.Error):  # a carriage return within the line, for example
         if csv_columns(head) is not None:
             return HashListFormat.CSV
     raise InvalidInput(f"{path}:1", "has no known format; name the format with --format")
+
+
+def _says_nothing(line: str) -> bool:
+    return line.startswith("#") or declares_separator(line)
+
+
+def _vpdq_fields(line: str) -> list[str]:
+    separator = next((each for each in ";\t" if each in line), ",")
+    return [field.strip() for field in line.split(separator)]
+
+
+def _is_own_record(head: str) -> bool:
+    """Whether a line is a whole object with an id. A page of StopNCII has none, or has further lines."""
+    try:
+        document = parse_json(head)
+    except InvalidInput:
+        return False
+    return "id" in document
 
 
 def _not_text(path: Path) -> str:

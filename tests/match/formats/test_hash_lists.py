@@ -204,6 +204,14 @@ def test_a_page_of_stopncii_adds_withdraws_and_remembers_its_position(tmp_path: 
         (HashListFormat.VPDQ_JSON, "[" * 100_000 + "\n", ":1: JSON"),
         (HashListFormat.CSV, "id,label\n", ":1: wants a header with a column hash"),
         (HashListFormat.CSV, f"hash,id\n{H[0]}\n", ":2: has 1 fields, the header 2"),
+        (
+            HashListFormat.CSV,
+            f'{H[0]},100,a.jpg\n{H[1]},100,"b.jpg\n{H[2]},100,c.jpg\n',
+            ":2: a quotation mark",
+        ),
+        (HashListFormat.CSV, f'{H[0]},100,a.jpg\n{H[1]},9,"b.jpg\n{H[2]},9,"c.jpg\n', ":2: a quotation mark"),
+        (HashListFormat.CSV, f'hash,note\n{H[0]},"5 inch\n{H[1]},ok\n', ":2: a quotation mark"),
+        (HashListFormat.CSV, f"hash,quality\n{H[0]},1.0\n{H[1]},0.93\n", ":3: quality: wants 0 to 100"),
         (HashListFormat.CSV, f"hash,variant\n{H[0]},upside-down\n", ":2: variant: "),
         (HashListFormat.STOPNCII, "{}", ":1: wants an object with a list hashRecords"),
         (
@@ -328,6 +336,15 @@ IN_THE_WAY_OF_COMMON_TOOLS = {
     "decimal comma": f"hash;quality\n{H[0]};100,0\n{H[1]};90,5\n",
     "empty rows": f"hash,quality\n,\n{H[0]},100\n,,,\n{H[1]},90\n,\n",
     "newlines in quotes": f'hash,quality,note\n{H[0]},100,"a\nb, ""c"""\n{H[1]},90,"\n"\n',
+    "note before the header": f"# exported\nhash,quality\n{H[0]},100\n{H[1]},90\n",
+    "pdq-photo-hasher, in words": f"hash={H[0]},norm=1,delta=2,quality=100,filename=a.jpg\n"
+    f"hash={H[1]},norm=1,delta=2,quality=100,filename=b,c=d.jpg\n",
+    "path with a comma": f"{H[0]},100,a/b.jpg\n{H[1]},87,a/c,d.jpg\n",
+    "spaced header": f"PDQ Hash,Quality\n{H[0]},100\n{H[1]},90\n",
+    "joined header": f"pdqHash,,\n{H[0]},,\n{H[1]},,\n",
+    "cells without a hash": f"name,hash\na,{H[0]}\nb,\nc,{H[1]}\n",
+    "another kind that is long": f"signal_type,signal_str\npdq,{H[0]}\n"
+    f'vpdq,"{"x" * 200_000}"\nHASH_PDQ,{H[1]}\n',
     "end of text": f"hash,quality\n{H[0]},100\n{H[1]},90\n\x1a",
 }
 
@@ -342,6 +359,33 @@ def test_lists_of_common_tools_are_recognised(tmp_path: Path, text: str, encodin
     path.write_bytes(marked.encode("utf-16-be") if "mark" in encoding else text.encode(encoding))
     assert sniff(path) is HashListFormat.CSV
     assert [change.entry.id for change in footages(Import(path, HashListFormat.CSV))] == [H[0], H[1]]
+
+
+@pytest.mark.parametrize(
+    "text", [f"0;100;{H[0]};0.0\n1;99;{H[1]};0,5\n", f"0, 100, {H[0]}, 0.0\n1, 99, {H[1]}, 0.5\n"]
+)
+def test_frames_of_a_video_may_be_separated_otherwise(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "list"
+    path.write_text(text)
+    assert sniff(path) is HashListFormat.VPDQ
+    [video] = footages(Import(path, HashListFormat.VPDQ))
+    assert [(run.start_ms, run.quality) for run in video.hashes] == [(0, 100), (500, 99)]
+
+
+@pytest.mark.parametrize("line", [f"{H[0]} # one", f"pdq {H[0]}", H[0].upper()])
+def test_a_plain_list_may_name_the_kind_and_have_notes(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "list"
+    path.write_text(f"# all of them\n{line}\n")
+    assert sniff(path) is HashListFormat.PDQ
+    assert [change.entry.id for change in footages(Import(path, HashListFormat.PDQ))] == [H[0]]
+
+
+@pytest.mark.parametrize("start", ['{"kind":"image","id":"a",', '{ "id": "a", "kind": "image",'])
+def test_our_own_records_are_known_in_any_order(tmp_path: Path, start: str) -> None:
+    path = tmp_path / "list"
+    path.write_text(f'{start}"hashes":[["{H[0]}","0.0",0,100,"original"]]}}\n')
+    assert sniff(path) is HashListFormat.JSONL
+    assert [change.entry.id for change in footages(Import(path, HashListFormat.JSONL))] == ["a"]
 
 
 def test_a_plain_list_may_be_utf_16(tmp_path: Path) -> None:
