@@ -1,24 +1,24 @@
-"""The clip of an incident as browsers play it: with ranges, of one fixed media type, sandboxed."""
+"""Evidence as browsers show it: clips with ranges and pictures, of two fixed media types, sandboxed."""
 
 from __future__ import annotations
 
-import asyncio
 import re
-from pathlib import Path
-from typing import Final
+from collections.abc import AsyncIterator
+from typing import Final, cast
 
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response, StreamingResponse
 
 from edge.api.operator_calls import ident
+from edge.api.status import Context
+from edge.console.calls import CallInProcess
 from edge.console.visit import Visit
 from edge.contract.gen import operator_pb2
-from edge.errors import NotFound
+from edge.errors import CallRefused, NotFound
 
 _HEADERS: Final = {
     "content-security-policy": "default-src 'none'; sandbox; frame-ancestors 'none'",
     "cache-control": "private, no-store",
     "content-disposition": "inline",
-    "accept-ranges": "bytes",
 }
 _RANGE: Final = re.compile(r"bytes=(\d{1,15})-(\d{0,15})", re.ASCII)
 _MOST_BYTES: Final = 1 << 20
@@ -28,35 +28,57 @@ not read."""
 
 async def clip(visit: Visit) -> Response:
     """The MP4. Ranges are served, so that a player can seek."""
-    incident_id = ident("incident_id", visit.request.path_params["incident"])
-    case = await visit.call(
-        visit.operator.GetIncident, operator_pb2.GetIncidentRequest(incident_id=incident_id)
-    )
-    path = await asyncio.to_thread(_inside, visit.gate.settings.evidence, case.incident.evidence_path)
-    if path is None:
-        raise NotFound("clip of incident", incident_id)
     asked = _RANGE.fullmatch(visit.request.headers.get("range", ""))
-    if asked is None:
-        return FileResponse(path, headers=_HEADERS, media_type="video/mp4")
-    begin = int(asked[1])
-    part, size = await asyncio.to_thread(_read, path, begin, int(asked[2] or begin + _MOST_BYTES))
-    if not part:
-        return Response(status_code=416, headers={**_HEADERS, "content-range": f"bytes */{size}"})
-    span = f"bytes {begin}-{begin + len(part) - 1}/{size}"
-    return Response(part, 206, {**_HEADERS, "content-range": span}, "video/mp4")
+    begin = int(asked[1]) if asked else 0
+    length = 0
+    if asked:
+        length = min(int(asked[2] or begin + _MOST_BYTES) - begin + 1, _MOST_BYTES)
+    if length < 0:
+        return Response(status_code=416, headers=_HEADERS)
+    chunks = _read(visit, operator_pb2.EVIDENCE_PART_CLIP, begin, length)
+    try:
+        file = (await anext(chunks)).file
+    except CallRefused as error:
+        if asked and error.status == 400:
+            return Response(status_code=416, headers=_HEADERS)
+        raise
+    headers = {**_HEADERS, "accept-ranges": "bytes", "content-length": str(file.length_bytes)}
+    if asked:
+        last = file.begin_bytes + file.length_bytes - 1
+        headers["content-range"] = f"bytes {file.begin_bytes}-{last}/{file.total_bytes}"
+    content = (chunk.data async for chunk in chunks)
+    return StreamingResponse(content, 206 if asked else 200, headers, "video/mp4")
 
 
-def _read(path: Path, begin: int, last: int) -> tuple[bytes, int]:
-    """Bytes ``begin`` to ``last`` of a file, at most ``_MOST_BYTES`` of them, and its size."""
-    with path.open("rb") as file:
-        file.seek(begin)
-        part = file.read(max(0, min(last - begin + 1, _MOST_BYTES)))
-        return part, file.seek(0, 2)
+async def poster(visit: Visit) -> Response:
+    """The most telling picture of the clip."""
+    content = b""
+    files = 0
+    async for chunk in _read(visit, operator_pb2.EVIDENCE_PART_POSTERS):
+        files += chunk.HasField("file")
+        if files > 1:
+            break
+        content += chunk.data
+    if not content:
+        raise NotFound("picture of incident", visit.request.path_params["incident"][:64])
+    return Response(content, headers=_HEADERS, media_type="image/jpeg")
 
 
-def _inside(folder: Path, path: str) -> Path | None:
-    """The clip, if it is a file of this gate's evidence."""
-    if not path:
-        return None
-    found = Path(path).resolve()
-    return found if found.is_file() and found.is_relative_to(folder.resolve()) else None
+async def account(visit: Visit) -> operator_pb2.EvidenceAccount:
+    """What the machine has to say of the incident."""
+    async for chunk in _read(visit, operator_pb2.EVIDENCE_PART_ACCOUNT):
+        return chunk.account
+    return operator_pb2.EvidenceAccount()
+
+
+def _read(
+    visit: Visit, part: operator_pb2.EvidencePart.ValueType, begin: int = 0, length: int = 0
+) -> AsyncIterator[operator_pb2.EvidenceChunk]:
+    request = operator_pb2.GetEvidenceRequest(
+        incident_id=ident("incident_id", visit.request.path_params["incident"]),
+        part=part,
+        begin_bytes=begin,
+        length_bytes=length,
+    )
+    context = cast(Context, CallInProcess(visit.session.token))
+    return visit.operator.GetEvidence(request, context)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from edge.api.operator_calls import ident
+from edge.console.evidence import account
 from edge.console.timeline import timeline
 from edge.console.visit import Visit
 from edge.console.waiting import live_streams
 from edge.contract.gen import operator_pb2
 
 _HISTORY = 20
+_WITNESSES = 100
 
 
 async def incident(visit: Visit) -> Response:
@@ -31,9 +33,8 @@ async def incident(visit: Visit) -> Response:
     stream = next((each for each in streams if each.stream_id == found.stream_id), None)
     jobs = await visit.waiting.jobs(visit.operator, visit.person, visit.session.token)
     others = [job.incident.id for job in jobs if job.incident.id != incident_id]
-    stored = await visit.gate.executor.call(visit.gate.ledger.incident, incident_id)
-    begin, end = stored.evidence_begin_pts_ms, stored.evidence_end_pts_ms
-    drawing = timeline(found, begin, (end or 0) - (begin or 0)) if found.evidence_path else None
+    said = await account(visit)
+    alike = next((each.bank_incident_id for each in said.witnesses if each.bank_incident_id), "")
     return visit.show(
         "incident.html",
         case=case,
@@ -45,8 +46,9 @@ async def incident(visit: Visit) -> Response:
         strikes=strikes.strikes,
         before=[each for each in before.incidents if each.id != incident_id],
         next_id=others[0] if others else "",
-        drawing=drawing,
-        clip_start_ms=begin,
+        drawing=timeline(found, said),
+        witnesses=said.witnesses[:_WITNESSES],
+        alike=alike,
         mine=found.claimed_by == visit.person.name
         and found.claimed_until_wall_ms > visit.gate.clock.wall_ms(),
     )

@@ -33,6 +33,7 @@ def _routes(console: Console) -> Iterator[Route]:
         "/incidents": records_pages.incidents,
         "/incidents/{incident}": incident_page.incident,
         "/incidents/{incident}/clip.mp4": evidence.clip,
+        "/incidents/{incident}/poster.jpg": evidence.poster,
         "/incidents/{incident}/{done}": decisions.ask,
         "/live": live_page.live,
         "/live/{stream}/{done}": live_page.ask,

@@ -221,7 +221,7 @@ async def test_a_clip_is_a_sandboxed_video_with_ranges_and_of_this_gate_alone(tm
         incident_id = await flagged(bench)
         path = f"/incidents/{incident_id}/clip.mp4"
         assert (await browser.get(path)).status_code == 404
-        clip = bench.gate.settings.evidence / "x.mp4"
+        clip = bench.gate.settings.evidence / f"{incident_id}.mp4"
         clip.write_bytes(bytes(range(100)))
         bench.gate.ledger.set_evidence(incident_id, str(clip), 1)
         part = await browser.get(path, range="bytes=10-19")
@@ -233,6 +233,8 @@ async def test_a_clip_is_a_sandboxed_video_with_ranges_and_of_this_gate_alone(tm
         assert (await browser.get(path, range="bytes=90-")).content == bytes(range(90, 100))
         assert (await browser.get(path, range="bytes=100-")).status_code == 416
         assert (await browser.get(path)).content == bytes(range(100))
-        outside = tmp_path / "tokens"
-        bench.gate.ledger.set_evidence(incident_id, str(outside), 1)
+        clip.unlink()
+        bench.gate.ledger.set_evidence(incident_id, str(tmp_path / "tokens"), 1)
         assert (await browser.get(path)).status_code == 404
+        assert (await browser.get(f"/incidents/{incident_id}/poster.jpg")).status_code == 404
+        assert "evidence_read" in (await browser.get("/audit")).text
