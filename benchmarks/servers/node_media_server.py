@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Self
 
+from benchmarks.servers.npm_package import install_package
 from benchmarks.servers.server_process import ServerProcess
 
 PACKAGE = "node-media-server@4.4.3"
 SHIPPED = Path(__file__).resolve().parents[2] / "deploy" / "node-media-server"
 CACHE = Path(__file__).resolve().parents[2] / ".venv" / "node-media-server"
-NPM_OPTIONS = ("--ignore-scripts", "--no-audit", "--no-fund")
 START_S = 30.0
-INSTALL_S = 300.0
 
 
 def available() -> bool:
@@ -25,26 +23,8 @@ def available() -> bool:
 
 
 def install(directory: Path = CACHE) -> Path:
-    """Returns the folder that holds ``node_modules``. npm installs it, without scripts, when it is missing.
-
-    Raises subprocess.CalledProcessError with npm's output.
-    """
-    if (directory / "node_modules" / "node-media-server" / "package.json").is_file():
-        return directory
-    fresh = directory.with_name(f"{directory.name}.{os.getpid()}")
-    fresh.mkdir(parents=True)
-    try:
-        subprocess.run(
-            ["npm", "install", *NPM_OPTIONS, "--prefix", str(fresh), PACKAGE],
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=INSTALL_S,
-        )
-        fresh.rename(directory)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-    return directory
+    """Returns the folder that holds ``node_modules``. Raises what ``install_package`` raises."""
+    return install_package(PACKAGE, directory)
 
 
 class NodeMediaServer(ServerProcess):

@@ -21,9 +21,9 @@ LENGTHS_MS: Final = (3_600_000, 86_400_000, 7 * 86_400_000, 30 * 86_400_000, 0)
 _SHOWN: Final = 200
 
 
-def risk(stream: operator_pb2.Stream) -> tuple[int, bool, float]:
+def risk(stream: operator_pb2.Stream) -> tuple[bool, int, bool, float]:
     """The key by which streams are ordered: what is decided, the tier, the newest score. Pure."""
-    return (int(stream.action), stream.tier == gate_pb2.TIER_KIND_ALERT, stream.score)
+    return (stream.cutting, int(stream.action), stream.tier == gate_pb2.TIER_KIND_ALERT, stream.score)
 
 
 async def live(visit: Visit) -> Response:
@@ -50,7 +50,7 @@ async def ask(visit: Visit) -> Response:
 
 
 async def act(visit: Visit) -> Response:
-    """Blocks the broadcaster, for a short time or for the chosen one. A block on disk cuts the stream."""
+    """Cuts a stream and blocks its broadcaster, for a short time or for the chosen one."""
     stream, done = await _asked(visit)
     duration_ms = CUT_MS
     if done == "block":
@@ -58,16 +58,10 @@ async def act(visit: Visit) -> Response:
         if given not in {str(length) for length in LENGTHS_MS}:
             raise InvalidInput("length", "is none of those that can be chosen")
         duration_ms = int(given)
-    await visit.call(
-        visit.operator.AddBlock,
-        operator_pb2.AddBlockRequest(
-            subject_kind="broadcaster",
-            subject=stream.broadcaster,
-            app=stream.app if done == "cut" else "",
-            duration_ms=duration_ms,
-            reason=visit.reason(done),
-        ),
+    request = operator_pb2.CutStreamRequest(
+        stream_id=stream.stream_id, reason=visit.reason(done), block_ms=duration_ms
     )
+    await visit.call(visit.operator.CutStream, request)
     return visit.done(f"done.{done}", "/live")
 
 

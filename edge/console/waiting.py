@@ -67,7 +67,7 @@ class WaitingIncidents:
     async def jobs(self, operator: OperatorServicer, person: Person, token: SecretStr) -> list[Job]:
         """Every incident that waits, the one to look at first in front."""
         read = await self._current(operator, person, token)
-        live = {stream.stream_id for stream in await live_streams(operator, token) if not _is_cut(stream)}
+        live = {stream.stream_id for stream in await live_streams(operator, token) if not stream.cutting}
         now = self._gate.clock.wall_ms()
         jobs = [self._job(incident, incident.stream_id in live, read, now) for incident in read.incidents]
         jobs.sort(key=lambda job: (-job.priority, job.incident.id))
@@ -134,7 +134,3 @@ def action_of(incident: operator_pb2.Incident) -> str:
     verdict = incident.verdict
     action = verdict.shadow_action if incident.shadow else verdict.action
     return "cut" if action == gate_pb2.ACTION_CUT else "flag"
-
-
-def _is_cut(stream: operator_pb2.Stream) -> bool:
-    return stream.action == gate_pb2.ACTION_CUT

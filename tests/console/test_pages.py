@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from edge.console.forms import REASONS
 from edge.console.words import languages
-from edge.domain import Action, IncidentState
+from edge.domain import Action, IncidentState, ModelKind, SignalSource, SubjectKind, Tier
+from edge.policy import Policy
+from edge.reasons import VerdictReason
 from tests.console.browser import app_of, browsing, console, flagged
 
 PAGES = ("/queue", "/live", "/incidents", "/blocks", "/strikes", "/appeals", "/audit", "/health", "/view")
@@ -86,7 +89,7 @@ async def test_the_live_page_cuts_for_a_short_time_and_blocks_for_a_chosen_one(t
         await browser.post(f"/live/{stream_id}/cut", reason="harm")
         await bench.until(lambda: bench.server.asked)
         [cut] = bench.gate.ledger.blocks(wall_ms=bench.gate.clock.wall_ms())
-        assert (cut.until_ms - cut.created_ms, cut.app) == (15 * 60_000, "live")
+        assert cut.until_ms - cut.created_ms == 15 * 60_000
         other = await bench.watched("8", "other", "bert")
         await browser.post(f"/live/{other}/block", reason="harm", length="3600000")
         [blocked] = bench.gate.ledger.blocks(wall_ms=bench.gate.clock.wall_ms(), subject="bert")
@@ -141,6 +144,21 @@ async def test_evidence_is_blurred_grey_silent_and_small_unless_a_person_chooses
         assert '<body class="blur greyscale small" data-muted>' in (await browser.get("/queue")).text
         await browser.post("/view", greyscale="1")
         assert '<body class="greyscale ">' in (await browser.get("/queue")).text
+
+
+def test_every_word_of_the_gate_has_a_text() -> None:
+    for words in languages().values():
+        for kind, values in (
+            ("because", [each for each in VerdictReason if each is not VerdictReason.NONE]),
+            ("state", IncidentState),
+            ("source", SignalSource),
+            ("kind", ModelKind),
+            ("subject", SubjectKind),
+            ("tier", Tier),
+            ("reason", {word for known in REASONS.values() for word in known}),
+        ):
+            assert [each for each in values if f"{kind}.{each}" not in words.texts] == []
+        assert [name for name in Policy().categories if f"category.{name}" not in words.texts] == []
 
 
 async def test_another_language_is_one_file(tmp_path: Path) -> None:
