@@ -22,7 +22,7 @@ from edge.gate_process import GateProcess
 from edge.stream import resampler
 from tests.conftest import require
 from tests.detect.sound.tiny_sound_model import tiny_sound_onnx, tiny_spec
-from tests.e2e.test_reference_ingest import PATIENCE_S, IngestProcess
+from tests.e2e.ingest_process import PATIENCE_S, IngestProcess
 from tests.evidence.sounds import bursts, heard_at, write_sounding
 from tests.integration.calls import TIMEOUT_S, admit
 from tests.integration.test_gate import serve_live
