@@ -296,6 +296,8 @@ class Verdict:
     the verdict rests on. None: no sample voted, or an earlier version decided."""
     rule: str = ""
     """Name of the policy's rule that decided. Its witnesses are among the signals. Empty: none did."""
+    urgent: bool = False
+    """Whether a person should look at a FLAG or CUT at once: the policy's category or rule says so."""
 
 
 class Severity(StrEnum):

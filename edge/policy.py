@@ -120,6 +120,9 @@ class CategoryPolicy(_PolicyPart):
     severity: Severity = Field(
         Severity.NORMAL, description="severe: a violation is blocked permanently, even the first."
     )
+    urgent: bool = Field(
+        False, description="Whether what it asks for is urgent: a person should look at once."
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -170,6 +173,22 @@ class WitnessRule(_PolicyPart):
     severity: Severity = Field(
         Severity.NORMAL, description="severe: a cut by it blocks permanently, even the first."
     )
+    urgent: bool = Field(
+        False, description="Whether what it asks for is urgent: a person should look at once."
+    )
+
+
+def explain_category(name: str, part: CategoryPolicy) -> str:
+    """What a category does alone, in words for people."""
+    if not part.enabled:
+        return f"category {name}: not judged"
+    flags = f"flag from {part.flag_at:g}"
+    does = {
+        Action.PASS: "never acts alone, a witness for rules",
+        Action.FLAG: f"{flags}, never cuts alone",
+        Action.CUT: f"{flags}, cut from {part.cut_at:g}, {part.severity}",
+    }[part.alone]
+    return f"category {name}: {does}{', urgent' if part.urgent else ''}"
 
 
 def explain_rule(rule: WitnessRule) -> str:
@@ -178,7 +197,8 @@ def explain_rule(rule: WitnessRule) -> str:
     needs = joint.join(f"{one.category} from {one.at_least:g}" for one in rule.when.conditions)
     near = f" within {rule.within_ms / 1000:g} s" if len(rule.when.all) > 1 else ""
     games = ", but not in games" if rule.not_in else ""
-    return f"rule {rule.name}: {needs}{near}: {rule.then}, {rule.severity}{games}"
+    urgent = ", urgent" if rule.urgent else ""
+    return f"rule {rule.name}: {needs}{near}: {rule.then}, {rule.severity}{urgent}{games}"
 
 
 def attack_rules(
@@ -196,6 +216,7 @@ def attack_rules(
             not_in=("games",),
             then=Action.CUT,
             severity=Severity.SEVERE,
+            urgent=True,
         ),
         WitnessRule(
             name="gunfire-scream-and-firearm",
@@ -203,6 +224,7 @@ def attack_rules(
             not_in=("games",),
             then=Action.CUT,
             severity=Severity.SEVERE,
+            urgent=True,
         ),
     )
 
@@ -616,6 +638,17 @@ class Policy(_PolicyPart):
     def patterns_for(self, app: str, tenant: str) -> tuple[str | None, str | None]:
         """The keys of ``apps`` and ``tenants`` that apply. None means no override."""
         return _best(self.apps, app), _best(self.tenants, tenant)
+
+    @property
+    def acting_rules(self) -> tuple[WitnessRule, ...]:
+        """The rules that act on a stream with this policy."""
+        return tuple(rule for rule in self.rules if not (self.games and "games" in rule.not_in))
+
+    def is_urgent(self, category: str, rule: str) -> bool:
+        """Whether a verdict of this category, or of this rule, is urgent. ``rule`` is empty without one."""
+        if rule:
+            return any(one.urgent for one in self.rules if one.name == rule)
+        return category in self.categories and self.categories[category].urgent
 
     def for_patterns(self, app: str | None, tenant: str | None) -> Policy:
         """The policy under these keys of ``apps`` and ``tenants``. None means no override."""

@@ -364,7 +364,8 @@ def _strike_of(given: dict[str, Any]) -> str:
 
 
 def _action_of(one: dict[str, Any]) -> str:
-    return f"shadow {one['action']}" if one["shadow"] else str(one["action"])
+    words = [word for word in ("urgent", "shadow") if one[word]]
+    return " ".join([*words, one["action"]])
 
 
 def _state_of(one: dict[str, Any]) -> str:

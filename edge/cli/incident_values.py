@@ -49,6 +49,7 @@ def as_dict(incident: operator_pb2.Incident) -> dict[str, Any]:
         "category": verdict.category or None,
         "reason": verdict.reason,
         "rule": verdict.rule or None,
+        "urgent": verdict.urgent,
         "score": verdict.score,
         "signals": [
             {

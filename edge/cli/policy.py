@@ -25,7 +25,15 @@ from edge.cli.output import JsonOption, print_json, print_line, print_table, rep
 from edge.contract.gen import operator_pb2
 from edge.domain import SignalSource
 from edge.errors import InvalidInput
-from edge.policy import MAX_POLICY_BYTES, Mode, Policy, explain_mode, explain_rule, parse_policy
+from edge.policy import (
+    MAX_POLICY_BYTES,
+    Mode,
+    Policy,
+    explain_category,
+    explain_mode,
+    explain_rule,
+    parse_policy,
+)
 from edge.printable import printable
 from edge.settings_file import read_settings_text
 
@@ -200,7 +208,8 @@ def explain(
     """Show what the gate acts on, and what looks between keyframes cost and find.
 
     The first lines say what the gate acts on: in general, and for each application and tenant with a mode of
-    its own.
+    its own. Then comes what each category does alone, what each rule does, and what each override changes in
+    effect. `check-config --policy` shows those of an application and a tenant together.
 
     Times are those of known footage that is on screen for half or a quarter of the time, in any pattern that
     its publisher chooses without seeing when the gate looks, on a worker without time to spare. GOPs over
@@ -220,7 +229,11 @@ def explain(
         print_json(
             {
                 "modes": [{"app": app, "tenant": tenant, **acts_on(mode)} for app, tenant, mode in acting],
+                "categories": {
+                    name: part.model_dump(mode="json") for name, part in policy.categories.items()
+                },
                 "rules": [rule.model_dump(mode="json") for rule in policy.rules],
+                "overrides": overrides_of(policy),
                 "looks": [{**asdict(each), "risk": each.risk.name.lower()} for each in explained],
             }
         )
@@ -228,8 +241,16 @@ def explain(
     for app, tenant, mode in acting:
         where = ", ".join(f"{word} {name}" for word, name in (("app", app), ("tenant", tenant)) if name)
         print_line(f"{where}: {explain_mode(mode)}" if where else explain_mode(mode))
+    for name, part in policy.categories.items():
+        print_line(explain_category(name, part))
     for rule in policy.rules:
         print_line(explain_rule(rule))
+    for each in overrides_of(policy):
+        where = f"app {each['app']}" if each["app"] is not None else f"tenant {each['tenant']}"
+        for change in each["changes"]:
+            print_line(f"{where}: {change['field']} {_shown(change['before'])} -> {_shown(change['after'])}")
+        for name in each["rules_off"]:
+            print_line(f"{where}: rule {name} does not act")
     print_table(
         ("risk", "one look every", "CPU", "on screen half of the time: p50, p95, p99", "a quarter"),
         (
@@ -254,6 +275,19 @@ def modes_of(policy: Policy) -> list[tuple[str | None, str | None, Mode]]:
             mode = policy.for_patterns(app, tenant).mode
             if mode is not policy.mode:
                 found.append((app, tenant, mode))
+    return found
+
+
+def overrides_of(policy: Policy) -> list[dict[str, Any]]:
+    """What a stream of each application, and of each tenant, has other than most streams."""
+    base = policy.for_patterns(None, None)
+    found = []
+    for app, tenant in (*((app, None) for app in policy.apps), *((None, name) for name in policy.tenants)):
+        own = policy.for_patterns(app, tenant)
+        changes = changed_fields(base.model_dump(mode="json"), own.model_dump(mode="json"))
+        acting = {rule.name for rule in own.acting_rules}
+        off = sorted(rule.name for rule in base.acting_rules if rule.name not in acting)
+        found.append({"app": app, "tenant": tenant, "changes": changes, "rules_off": off})
     return found
 
 

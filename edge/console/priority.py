@@ -8,7 +8,7 @@
 - waiting: grows from 0 to 1 within half an hour, so that nothing waits for ever
 - history: grows from 0 to 1 with three strikes of its broadcaster that stand
 
-What somebody has escalated counts as severe.
+What somebody has escalated, and what the policy calls urgent, counts as severe.
 """
 
 from __future__ import annotations

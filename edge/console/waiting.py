@@ -103,7 +103,7 @@ class WaitingIncidents:
         escalated = incident.state == operator_pb2.INCIDENT_STATE_ESCALATED
         strikes = read.strikes[incident.broadcaster]
         rank = priority(
-            severe=severe or escalated,
+            severe=severe or escalated or incident.verdict.urgent,
             score=score_of(incident),
             live=live,
             waiting_ms=now_ms - incident.created_wall_ms,

@@ -139,6 +139,7 @@ def verdict_to_proto(verdict: Verdict) -> gate_pb2.Verdict:
         shadow_action=_ACTION[verdict.action] if verdict.shadow else gate_pb2.ACTION_UNSPECIFIED,
         begin_pts_ms=verdict.begin_pts_ms,
         rule=verdict.rule,
+        urgent=verdict.urgent,
     )
 
 
@@ -158,4 +159,5 @@ def verdict_from_proto(message: gate_pb2.Verdict, cleared_pts_ms: int) -> Verdic
         latency_ms=message.latency_ms,
         begin_pts_ms=message.begin_pts_ms if message.HasField("begin_pts_ms") else None,
         rule=message.rule,
+        urgent=message.urgent,
     )

@@ -2,7 +2,8 @@
 argument.
 
 The watermark (``cleared_pts_ms``) is the media time of the newest sample with no unresolved sample before
-it. A raised category, or a near match that could cut, freezes it at the last clear sample before. It moves
+it. A raised category, or a near match, that could cut freezes it at the last clear sample before. What can
+only flag, and what is heard in games, holds nothing back. It moves
 again when the suspicion is resolved, and never after a CUT. It never goes back. So an ingest server that
 only releases media behind the watermark shows nothing that is cut later.
 
@@ -35,7 +36,8 @@ class Decision:
     cleared_pts_ms: int
     """-1 before the first cleared sample."""
     suspicious: bool
-    """Whether a category is raised and not yet released, or a match is near. The watermark is then frozen."""
+    """Whether a category is raised and not yet released, or a match is near. Where that could cut, the
+    watermark is then frozen."""
     score: float
     """Score of the deciding signal (FLAG, CUT), or the highest detect score (PASS)."""
     category: str = ""
@@ -53,6 +55,8 @@ class Decision:
     """This sample's signals of what had its FLAG or CUT before and goes on."""
     rule: str = ""
     """Name of the rule that decided."""
+    urgent: bool = False
+    """For FLAG and CUT: whether the policy's category or rule calls it urgent."""
 
 
 class _Found(NamedTuple):
@@ -116,6 +120,7 @@ class Decider:
         self._cut = self._cut or (action is Action.CUT and acts)
         if clears:
             self._advance(pts_ms, near_match)
+        category = ruled or (deciding.category if deciding else "")
         return Decision(
             action=action,
             pts_ms=pts_ms,
@@ -126,7 +131,7 @@ class Decider:
             else deciding.score
             if deciding
             else max((s.score for s in detected), default=0.0),
-            category=ruled or (deciding.category if deciding else ""),
+            category=category,
             reason=VerdictReason.RULE
             if rule
             else reason_of(deciding.source)
@@ -138,6 +143,7 @@ class Decider:
             suspicion=suspicion,
             going_on=() if self._cut else going_on,
             rule=rule,
+            urgent=self._is_urgent(category, rule, deciding),
         )
 
     def set_policy(self, policy: Policy) -> None:
@@ -163,6 +169,11 @@ class Decider:
         self._categories = states
         self._policy = policy
         self._rules.set_policy(policy)
+
+    def _is_urgent(self, category: str, rule: str, deciding: Signal | None) -> bool:
+        """Known footage of a category is none of the detector's, whose policy this is."""
+        detected = deciding is not None and deciding.source is SignalSource.DETECT
+        return detected and self._policy.is_urgent(category, rule)
 
     def _action(self, now: tuple[Signal, ...]) -> _Found:
         """Returns the action, its signals and when the first of its samples was: CUT once per stream, FLAG
@@ -251,7 +262,7 @@ class Decider:
 
     def _advance(self, pts_ms: int, near_match: bool) -> None:
         mode = self._policy.mode
-        detected = any(state.raised for state in self._categories.values())
+        detected = any(state.holds_back(games=self._policy.games) for state in self._categories.values())
         matched = near_match and self._policy.match.action is Action.CUT
         frozen = (detected and mode.acts_on(SignalSource.DETECT)) or (
             matched and mode.acts_on(SignalSource.MATCH)

@@ -6,7 +6,7 @@ import math
 from collections import deque
 
 from edge.decide.suspicion import Suspicion
-from edge.domain import Action, Signal
+from edge.domain import Action, ModelKind, Signal
 from edge.policy import CategoryPolicy
 
 
@@ -28,6 +28,8 @@ class CategoryState:
         self.suspicion = Suspicion.NONE
         """Suspicion of the newest score."""
         self._policy = policy
+        self._heard = False
+        """Whether the newest signal is of sound."""
         self._flag_run: deque[Signal] = deque(maxlen=policy.flag_samples)
         self._cut_run: deque[Signal] = deque()
         self._cut_run_start_ms = 0
@@ -37,6 +39,7 @@ class CategoryState:
         """Takes the newest score. NaN raises the category, because unknown is not harmless. It never flags
         or cuts."""
         policy = self._policy
+        self._heard = signal.kind is ModelKind.AUDIO
         score = policy.raise_at if math.isnan(signal.score) else signal.score
         if score >= policy.raise_at:
             self.raised = True
@@ -61,6 +64,11 @@ class CategoryState:
         self._cut_run.append(signal)
         while len(self._cut_run) > max(policy.cut_samples, 1):
             self._cut_run.popleft()
+
+    def holds_back(self, *, games: bool) -> bool:
+        """Whether an episode is running that may end in a cut by this category alone. In games nothing that
+        is heard does."""
+        return self.raised and self._policy.alone is Action.CUT and not (games and self._heard)
 
     @property
     def flag_due(self) -> tuple[Signal, ...]:

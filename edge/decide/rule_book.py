@@ -43,7 +43,7 @@ class RuleBook:
         """Applies a new policy. Witnesses stay."""
         self._games = policy.games
         judged = policy.judged
-        self._rules = tuple(rule for rule in policy.rules if not (policy.games and "games" in rule.not_in))
+        self._rules = policy.acting_rules
         self._asked: dict[str, float] = {}
         for rule in self._rules:
             for condition in rule.when.conditions:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Final
 
 from edge.detect.pack_files import PackManifest, read_pack
 from edge.detect.witness_specs import AloneThresholds, WitnessCategory
@@ -13,6 +14,8 @@ from edge.policy import MAX_POLICY_BYTES, CategoryPolicy, Policy, attack_rules, 
 from edge.settings_file import read_settings_text
 
 _RELEASE_OF_RAISE = 0.75
+_URGENT: Final = frozenset({"gunfire"})
+"""Categories for which a person should look at once."""
 
 
 def default_policy(model_dir: Path) -> Policy:
@@ -26,7 +29,7 @@ def policy_for(pack: PackManifest) -> Policy:
     for model in pack.models:
         for category in model.categories:
             if isinstance(category, WitnessCategory):
-                found[category.name] = _of_witness(category.thresholds)
+                found[category.name] = _of_witness(category.thresholds, urgent=category.name in _URGENT)
             else:
                 at = category.thresholds
                 found[category.name] = CategoryPolicy(
@@ -46,11 +49,12 @@ def policy_for(pack: PackManifest) -> Policy:
     return Policy(categories=found, rules=rules)
 
 
-def _of_witness(at: AloneThresholds) -> CategoryPolicy:
+def _of_witness(at: AloneThresholds, *, urgent: bool) -> CategoryPolicy:
     """The model's own persistence has counted the pictures or windows already, so one score is enough."""
     alone = Action.PASS if at.flag is None else Action.FLAG if at.cut is None else Action.CUT
     return CategoryPolicy(
         alone=alone,
+        urgent=urgent,
         raise_at=at.raise_tier,
         release_at=_RELEASE_OF_RAISE * at.raise_tier,
         flag_at=1.0 if at.flag is None else at.flag,

@@ -4,9 +4,9 @@ read it.
 Schema ``edge.incident/1``, an object with
 ``schema, id, stream_id, created_wall_ms, state``,
 ``publish`` {server, connection, app, name, broadcaster, address, attributes},
-``verdict`` {action, category, reason, rule, score, begin_pts_ms, pts_ms, cleared_pts_ms, policy_version,
-model_digest, shadow, latency_ms, signals: [{source, category, kind, begin_pts_ms, pts_ms, score,
-distance, entry, bank, severity, at_most, detail}],
+``verdict`` {action, category, reason, rule, urgent, score, begin_pts_ms, pts_ms, cleared_pts_ms,
+policy_version, model_digest, shadow, latency_ms, signals: [{source, category, kind, begin_pts_ms, pts_ms,
+score, distance, entry, bank, severity, at_most, detail}],
 ``trace`` (null, or the times at which the deciding sample passed each stage: arrival_wall_ms, and in
 milliseconds since then decoded_ms, converted_ms, taken_ms, detected_ms, hashed_ms, decided_ms)},
 ``enforcement`` {durable_wall_ms, cut_asked_wall_ms, cut_confirmed_wall_ms, confirmed_by},
@@ -73,6 +73,7 @@ def incident_record(
             "category": verdict.category,
             "reason": verdict.reason,
             "rule": verdict.rule or None,
+            "urgent": verdict.urgent,
             "score": verdict.score,
             "begin_pts_ms": verdict.begin_pts_ms,
             "pts_ms": verdict.pts_ms,

@@ -464,6 +464,7 @@ class StreamPipeline:
             latency_ms=latency_ms,
             begin_pts_ms=decision.begin_pts_ms,
             rule=decision.rule,
+            urgent=decision.urgent,
         )
 
     def _view_of(self, sample: Sample) -> bytes:

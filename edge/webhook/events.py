@@ -248,6 +248,9 @@ def _picked(table: str, row: Mapping[str, Any]) -> dict[str, Any]:
     picked = {name: row[name] for name in _TABLE[table] if name in row}
     if table == "blocks":
         picked["subject"] = shown_subject(row["subject_kind"], row["subject"])
+    elif table == "incidents" and "verdict" in row:
+        verdict = json.loads(row["verdict"])
+        picked["rule"], picked["urgent"] = verdict.get("rule") or None, bool(verdict.get("urgent"))
     elif table == "strikes":
         picked["pardoned"] = row["pardoned_ms"] is not None
         picked["provisional"] = row["review_by_ms"] is not None and not picked["pardoned"]

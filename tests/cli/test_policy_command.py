@@ -121,6 +121,31 @@ def test_explain_says_what_the_gate_acts_on(policy: Callable[..., Result], tmp_p
     assert "app live: mode enforce" in shown
 
 
+def test_explain_shows_the_effect_of_overrides(policy: Callable[..., Result], tmp_path: Path) -> None:
+    file = tmp_path / "policy.json"
+    gunfire = {"alone": "flag", "flag_at": 0.7, "urgent": True}
+    games = {"games": True, "categories": {"gunfire": {"enabled": False}}}
+    written = {
+        "categories": {"fight": {}, "gunfire": gunfire},
+        "apps": {"arena-*": games, "live": {}},
+        "tenants": {"acme": {"categories": {"fight": {"cut_at": 0.99}}}},
+    }
+    file.write_text(json.dumps(written))
+    arena, live, acme = said(policy("explain", file, "--json"))["overrides"]
+    assert (arena["app"], arena["tenant"], live["changes"]) == ("arena-*", None, [])
+    assert {one["field"]: one["after"] for one in arena["changes"]} == {
+        "games": True,
+        "categories.gunfire.enabled": False,
+    }
+    assert "gunfire-and-firearm" in arena["rules_off"]
+    assert live["rules_off"] == acme["rules_off"] == []
+    assert acme["changes"] == [{"field": "categories.fight.cut_at", "before": 0.85, "after": 0.99}]
+    shown = policy("explain", file).stdout
+    assert "category gunfire: flag from 0.7, never cuts alone, urgent" in shown
+    assert "app arena-*: rule gunfire-and-firearm does not act" in shown
+    assert "tenant acme: categories.fight.cut_at 0.85 -> 0.99" in shown
+
+
 def test_a_first_start_cuts_nobody_for_what_the_detector_says(tmp_path: Path) -> None:
     with GateProcess(tmp_path, config="[workers]\ncount = 1\n", policy={}) as gate:
         where = ["--gate", gate.grpc, "--tokens", str(gate.tokens)]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.decide import Decider, Decision
-from edge.domain import Action, Signal, SignalSource
+from edge.domain import Action, ModelKind, Signal, SignalSource
 from edge.policy import CategoryPolicy, MatchPolicy, Mode, Policy
 
 FIGHT = CategoryPolicy(
@@ -52,6 +52,34 @@ def test_flag_wants_samples_in_a_row() -> None:
 
 def test_cut_once_after_samples_and_span() -> None:
     assert actions(run(Decider(policy()), [0.9] * 6)) == "pfcppp"
+
+
+def test_what_can_only_flag_holds_nothing_back() -> None:
+    flags = FIGHT.model_copy(update={"alone": Action.FLAG})
+    found = run(Decider(policy(categories={"fight": flags})), [0.9] * 6)
+    assert actions(found) == "pfpppp"
+    assert [one.cleared_pts_ms for one in found] == [one.pts_ms for one in found]
+    assert all(one.suspicious for one in found)
+    holds = run(Decider(policy()), [0.1, 0.3, 0.3])
+    assert [one.cleared_pts_ms for one in holds] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("games", [False, True])
+def test_sound_that_never_cuts_in_games_holds_nothing_back_there(games: bool) -> None:
+    decider = Decider(policy(games=games, categories={"gunfire": FIGHT}))
+    heard = [replace(detect(0.9, at, "gunfire"), kind=ModelKind.AUDIO) for at in range(0, 1200, 200)]
+    found = [decider.decide((signal,), signal.pts_ms) for signal in heard]
+    assert actions(found) == ("pfpppp" if games else "pfcppp")
+    assert found[-1].cleared_pts_ms == (1000 if games else -1)
+
+
+def test_the_policy_says_what_is_urgent() -> None:
+    urgent = FIGHT.model_copy(update={"urgent": True})
+    found = run(Decider(policy(categories={"fight": urgent})), [0.1, 0.6, 0.6, 0.9, 0.9, 0.9])
+    assert [one.urgent for one in found] == [False, False, True, False, False, True]
+    assert not any(one.urgent for one in run(Decider(policy()), [0.9] * 6))
+    known = Decider(policy(categories={"known": urgent}, match=MatchPolicy(k=1)))
+    assert not known.decide((match(0),), 0, near_match=True).urgent
 
 
 def test_cut_waits_for_the_span() -> None:

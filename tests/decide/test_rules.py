@@ -173,6 +173,6 @@ def test_rules_survive_the_way_through_json_and_overrides() -> None:
 
 def test_rules_are_explained_in_words() -> None:
     assert explain_rule(Policy().rules[0]) == (
-        "rule gunfire-and-firearm: gunfire from 0.66 and firearm from 0.6 within 10 s: cut, severe, "
+        "rule gunfire-and-firearm: gunfire from 0.66 and firearm from 0.6 within 10 s: cut, severe, urgent, "
         "but not in games"
     )

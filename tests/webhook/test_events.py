@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.domain import Publish
+from edge.domain import Action, Incident, Publish, Verdict
 from edge.ledger import DurableLedger
 from edge.ledger.audit import AuditRow
 from edge.ledger.decisions import AuditedDecision, Decisions
@@ -72,6 +72,19 @@ def test_cuts_that_no_verdict_led_to_are_told(ledger: DurableLedger) -> None:
     assert blocked["stream.cut"]["stream"]["broadcaster"] == "anna"
     assert blind.keys() == {"stream.cut", "notice"}
     assert "stopped" in blind["notice"]["en"]
+
+
+def test_a_flag_says_how_urgent_it_is_and_which_rule_decided(ledger: DurableLedger) -> None:
+    publish = Publish("nginx-rtmp", "7", "live", "show", "anna")
+    for number, (urgent, rule) in enumerate(((True, "shots"), (False, ""))):
+        verdict = Verdict(Action.FLAG, 0, 0, category="gunfire", urgent=urgent, rule=rule)
+        ledger.record_incident(Incident(f"in_{number}", "st_1", publish, verdict, 0), 0)
+    told = [
+        json.loads(event.body)["data"]["incident"]
+        for decision in Decisions(ledger).after(0)
+        for event in events_of(decision)
+    ]
+    assert [(one["urgent"], one["rule"]) for one in told] == [(True, "shots"), (False, None)]
 
 
 def test_an_entry_that_is_not_as_expected_is_told_to_nobody() -> None:

@@ -637,6 +637,7 @@ class Verdict(_message.Message):
     BEGIN_PTS_MS_FIELD_NUMBER: _builtins.int
     GOING_ON_INCIDENT_ID_FIELD_NUMBER: _builtins.int
     RULE_FIELD_NUMBER: _builtins.int
+    URGENT_FIELD_NUMBER: _builtins.int
     action: Global___Action.ValueType
     """What to do with the stream because of this sample. PASS also where something goes on that had its FLAG
     before: see `going_on_incident_id`.
@@ -675,6 +676,8 @@ class Verdict(_message.Message):
     """
     rule: _builtins.str
     """Name of the policy's rule that decided; its witnesses are among the signals. Empty: none did."""
+    urgent: _builtins.bool
+    """A person should look at this FLAG or CUT at once: the policy's category or rule calls it urgent."""
     @_builtins.property
     def signals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Signal]:
         """All signals that led to it."""
@@ -703,10 +706,11 @@ class Verdict(_message.Message):
         begin_pts_ms: _builtins.int | None = ...,
         going_on_incident_id: _builtins.str = ...,
         rule: _builtins.str = ...,
+        urgent: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_begin_pts_ms", b"_begin_pts_ms", "begin_pts_ms", b"begin_pts_ms", "message", b"message"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_begin_pts_ms", b"_begin_pts_ms", "action", b"action", "begin_pts_ms", b"begin_pts_ms", "blocked_provisionally", b"blocked_provisionally", "blocked_until_wall_ms", b"blocked_until_wall_ms", "category", b"category", "going_on_incident_id", b"going_on_incident_id", "incident_id", b"incident_id", "latency_ms", b"latency_ms", "message", b"message", "model_digest", b"model_digest", "policy_version", b"policy_version", "pts_ms", b"pts_ms", "reason", b"reason", "rule", b"rule", "score", b"score", "shadow_action", b"shadow_action", "signals", b"signals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_begin_pts_ms", b"_begin_pts_ms", "action", b"action", "begin_pts_ms", b"begin_pts_ms", "blocked_provisionally", b"blocked_provisionally", "blocked_until_wall_ms", b"blocked_until_wall_ms", "category", b"category", "going_on_incident_id", b"going_on_incident_id", "incident_id", b"incident_id", "latency_ms", b"latency_ms", "message", b"message", "model_digest", b"model_digest", "policy_version", b"policy_version", "pts_ms", b"pts_ms", "reason", b"reason", "rule", b"rule", "score", b"score", "shadow_action", b"shadow_action", "signals", b"signals", "urgent", b"urgent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__begin_pts_ms: _TypeAlias = _typing.Literal["begin_pts_ms"]  # noqa: Y015
     _WhichOneofArgType__begin_pts_ms: _TypeAlias = _typing.Literal["_begin_pts_ms", b"_begin_pts_ms"]  # noqa: Y015
