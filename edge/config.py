@@ -22,6 +22,7 @@ from pydantic_settings.exceptions import SettingsError
 
 from edge.containment import ContainmentMode
 from edge.errors import ConfigError
+from edge.evidence.settings import EvidenceSection
 from edge.pull_sources import LOOPBACK, PullSource, PullSources
 from edge.section import Section, is_local
 from edge.servers.kind import AnyKind
@@ -355,6 +356,7 @@ class Settings(BaseSettings):
     http: HttpSection = HttpSection()
     console: ConsoleSection = ConsoleSection()
     webhook: WebhookSection = WebhookSection()
+    evidence: EvidenceSection = EvidenceSection()
     limits: LimitsSection = LimitsSection()
     workers: WorkersSection = WorkersSection()
 
@@ -412,7 +414,7 @@ class Settings(BaseSettings):
         return self.data_dir / "models"
 
     @property
-    def evidence(self) -> Path:
+    def evidence_folder(self) -> Path:
         return self.evidence_dir or self.data_dir / "evidence"
 
     @property

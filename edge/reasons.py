@@ -198,5 +198,7 @@ class AlarmReason(StrEnum):
     """Workers wrote more evidence than may wait. It was removed, and who held it open was replaced."""
     FAILED = "failed"
     """Matching crashed or raised an error. That is no stream's fault."""
+    STORE_AWAY = "store_away"
+    """The bucket of evidence does not take what the gate writes. It stays in the folder until it does."""
     REFUSED = "refused"
     """The token file cannot be used, so nobody can sign in. Or settings or certificates were not reloaded."""

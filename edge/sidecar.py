@@ -108,8 +108,8 @@ async def run_sidecar(
     # Ledger, evidence and tokens name people, so only the owner may read what this process makes.
     os.umask(0o077)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    (settings.evidence / INCOMING).mkdir(parents=True, exist_ok=True, mode=0o700)
-    if unfinished := forget_unfinished(settings.evidence, clock.wall_ms() / 1000):
+    (settings.evidence_folder / INCOMING).mkdir(parents=True, exist_ok=True, mode=0o700)
+    if unfinished := forget_unfinished(settings.evidence_folder, clock.wall_ms() / 1000):
         log.warning("removed unfinished evidence of a gate that was killed", files=unfinished)
     created = ensure_token_file(settings.operator_tokens)
     parse_tokens(settings.operator_tokens)
@@ -287,7 +287,7 @@ def _worker_settings(settings: Settings, model_dir: Path, model_store: Path) -> 
         max_queue_bytes=limits.max_queue_bytes,
         spare_load=settings.workers.spare_load,
         evidence_min_free_mb=limits.evidence_min_free_mb,
-        evidence_incoming=settings.evidence / INCOMING,
+        evidence_incoming=settings.evidence_folder / INCOMING,
         max_resident_mb=settings.workers.max_resident_mb,
         containment=settings.containment,
     )

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -129,6 +129,20 @@ class EvidenceReading:
         clip = file_name(incident.id, EvidenceFileKind.CLIP)
         sizes = [await store.size(clip) for store in self._stores]
         return Account(incident, scores, next((size for size in sizes if size), 0))
+
+    async def bring(self, incident: Incident) -> Incident | None:
+        """Returns the incident with its clip as a file of this machine. None: no clip can be had here."""
+        name = file_name(incident.id, EvidenceFileKind.CLIP)
+        for store in self._stores:
+            size = await store.size(name)
+            if size is None:
+                continue
+            own = self._folder / name
+            if store.shared:
+                async with self._local_clip(incident.id, store) as copy:
+                    await asyncio.to_thread(copy.replace, own)
+            return replace(incident, evidence_path=str(own))
+        return None
 
     async def _incident(self, incident_id: str) -> Incident:
         context = self._context

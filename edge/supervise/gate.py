@@ -16,6 +16,7 @@ from edge.contract.gen import worker_pb2
 from edge.domain import Block, Publish, StreamId
 from edge.errors import CapacityExceeded, GateError
 from edge.evidence import INCOMING
+from edge.evidence.bucket_store import BucketStore
 from edge.ledger import AdmissionView, DurableLedger, FleetFeed
 from edge.match import RecentFootage
 from edge.policy import MAX_REOPEN_MS, Policy
@@ -36,6 +37,7 @@ from edge.supervise.context import Context
 from edge.supervise.cutter import Cutter
 from edge.supervise.drain import Drain
 from edge.supervise.enforcer import Enforcer
+from edge.supervise.evidence_mirror import EvidenceMirror
 from edge.supervise.evidence_reading import EvidenceReading
 from edge.supervise.expiry import Expiry
 from edge.supervise.failure_policy import FailureResponse
@@ -142,7 +144,7 @@ class Gate:
             connectors,
             CallerConnector(self._ask_caller),
             self.pool,
-            settings.evidence,
+            settings.evidence_folder,
             settings.limits,
             telemetry,
             clock,
@@ -171,8 +173,13 @@ class Gate:
         self._drain = Drain(context, self.router.take_no_more)
         self.actions = OperatorActions(context, self._enforcer, tasks)
         self.model_swap = ModelSwap(context, self.alarms)
-        self.reviews = ReviewActions(context, self.actions, bank_updates, tasks)
-        self.evidence = EvidenceReading(context, settings.evidence)
+        bucket = BucketStore(settings.evidence) if settings.evidence.url else None
+        self.evidence = EvidenceReading(context, settings.evidence_folder, bucket)
+        self._mirror = None
+        if bucket is not None:
+            local_ms = settings.evidence.local_hours * 3_600_000
+            self._mirror = EvidenceMirror(settings.evidence_folder, bucket, self.alarms, clock, local_ms)
+        self.reviews = ReviewActions(context, self.actions, bank_updates, self.evidence, tasks)
         self.incident_feed = IncidentFeed(context, tasks)
         self.stream_feed = StreamFeed(self.registry, clock, tasks)
         self._admitter = Admitter(
@@ -196,7 +203,7 @@ class Gate:
         self._journal_care = JournalCare(ledger, self.executor, self._stream_journal, self.alarms, telemetry)
         self._folders = WorkerFolders(
             {settings.bank_copies: self._banks.copy_again, settings.models: self.model_swap.look_after},
-            settings.evidence / INCOMING,
+            settings.evidence_folder / INCOMING,
             settings.limits.evidence_incoming_mb << 20,
             self.pool,
             self.alarms,
@@ -246,6 +253,8 @@ class Gate:
         self._tasks.keep(self._look_after_model, needed=False)
         self._tasks.keep(self._folders.watch, needed=False)
         self._tasks.keep(self._keep_recent, needed=False)
+        if self._mirror is not None:
+            self._tasks.keep(self._mirror.watch, needed=False)
         if self.ledger.shared:
             loop = asyncio.get_running_loop()
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from edge.background import BackgroundTasks
 from edge.banking import Banking, BankingState
 from edge.domain import Appeal, AppealState, Incident, IncidentState
-from edge.errors import Conflict, InvalidInput
+from edge.errors import Conflict, EvidenceStoreFailed, InvalidInput
 from edge.ledger import Case
 from edge.supervise.actions import OperatorActions
 from edge.supervise.bank_updates import BankUpdates
 from edge.supervise.bankings import banking_of, check_stretch
 from edge.supervise.context import Context
+from edge.supervise.evidence_reading import EvidenceReading
 from edge.supervise.incident_progress import IncidentProgress
 from edge.telemetry.records import GATE, IncidentReviewed
 
@@ -24,11 +25,17 @@ class ReviewActions:
     """Applies each decision durably first, then in memory, in live streams and in the banks."""
 
     def __init__(
-        self, context: Context, actions: OperatorActions, bank_updates: BankUpdates, tasks: BackgroundTasks
+        self,
+        context: Context,
+        actions: OperatorActions,
+        bank_updates: BankUpdates,
+        evidence: EvidenceReading,
+        tasks: BackgroundTasks,
     ) -> None:
         self._context = context
         self._actions = actions
         self._bank_updates = bank_updates
+        self._evidence = evidence
         self._tasks = tasks
         self._progress = IncidentProgress(context.ledger, context.executor)
         self._pending: dict[str, Banking] = {}
@@ -108,15 +115,25 @@ class ReviewActions:
         decided = before not in (None, BankingState.CHOSEN) and asked_ms is None
         if incident.id in self._pending or before is BankingState.BANKED or decided:
             return self.with_pending(incident)
-        clip = incident.evidence_path
-        has_clip = clip is not None and await asyncio.to_thread(Path(clip).is_file)
-        banking = banking_of(incident, asked_ms, declined=declined, has_clip=has_clip)
+        try:
+            here = await self._with_clip(incident)
+        except EvidenceStoreFailed as error:
+            return await self._banked(incident, Banking(BankingState.FAILED, detail=str(error)))
+        banking = banking_of(incident, asked_ms, declined=declined, has_clip=here is not None)
+        incident = here or incident
         if banking.state is BankingState.NOTHING:
             return await self._banked(incident, banking)
         incident = await self._banked(incident, banking)
         banked = self._start_banking(incident, banking)
         done, _ = await asyncio.wait({banked}, timeout=wait_s)
         return banked.result() if done else self.with_pending(incident)
+
+    async def _with_clip(self, incident: Incident) -> Incident | None:
+        """Returns the incident with its clip on this machine. None: it cannot be had here."""
+        clip = incident.evidence_path
+        if clip is not None and await asyncio.to_thread(Path(clip).is_file):
+            return incident
+        return None if clip is None else await self._evidence.bring(incident)
 
     async def resume_bankings(self) -> None:
         """Goes on with what an earlier run was to bank. Raises LedgerUnavailable."""

@@ -221,7 +221,7 @@ async def test_a_clip_is_a_sandboxed_video_with_ranges_and_of_this_gate_alone(tm
         incident_id = await flagged(bench)
         path = f"/incidents/{incident_id}/clip.mp4"
         assert (await browser.get(path)).status_code == 404
-        clip = bench.gate.settings.evidence / f"{incident_id}.mp4"
+        clip = bench.gate.settings.evidence_folder / f"{incident_id}.mp4"
         clip.write_bytes(bytes(range(100)))
         bench.gate.ledger.set_evidence(incident_id, str(clip), 1)
         part = await browser.get(path, range="bytes=10-19")

@@ -128,7 +128,7 @@ async def gate_without_workers(
 ) -> AsyncIterator[Bench]:
     """``ledger``: the file of another gate's ledger. None: one of its own."""
     settings = Settings(data_dir=folder, **settings_given)
-    settings.evidence.mkdir(parents=True)
+    settings.evidence_folder.mkdir(parents=True)
     server, recorded = Server(), RecordingBackend()
     opened = FailingLedger.open(f"sqlite:///{ledger or folder / 'ledger.db'}", folder / "journal")
     clock, wanted = clock or SystemClock(), worker_settings(settings.banks)

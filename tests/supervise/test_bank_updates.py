@@ -39,6 +39,7 @@ from edge.reasons import VerdictReason
 from edge.stream.synthetic import encode
 from edge.supervise.bank_updates import BankUpdates
 from edge.supervise.bankings import banking_of
+from edge.supervise.evidence_reading import EvidenceReading
 from edge.supervise.ledger_executor import LedgerExecutor
 from edge.supervise.reviews import ReviewActions
 from edge.telemetry.log_lines import LogBackend
@@ -255,7 +256,8 @@ async def reviews(tmp_path: Path) -> AsyncIterator[tuple[ReviewActions, DurableL
     )
     operating: Any = SimpleNamespace(blocks_changed=lambda *blocks, by: None)
     known = BankUpdates(tmp_path / "banks", tmp_path / "recent", telemetry, clock, lambda: None)
-    yield ReviewActions(state, operating, known, tasks), ledger, tasks
+    evidence = EvidenceReading(state, tmp_path)
+    yield ReviewActions(state, operating, known, evidence, tasks), ledger, tasks
     tasks.cancel()
     executor.close()
     ledger.close()

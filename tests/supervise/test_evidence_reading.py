@@ -10,11 +10,19 @@ import pytest
 
 from edge.clock import ManualClock
 from edge.domain import Action, Incident, Publish, ScorePoint, Signal, SignalSource, Verdict, new_id
-from edge.errors import BrokenMedia, EvidenceElsewhere, InvalidInput, LedgerUnavailable, NotFound
+from edge.errors import (
+    BrokenMedia,
+    EvidenceElsewhere,
+    EvidenceStoreFailed,
+    InvalidInput,
+    LedgerUnavailable,
+    NotFound,
+)
 from edge.evidence import write_incident_record
+from edge.evidence.double import BucketDouble
 from edge.ledger import Ledger
 from edge.reasons import VerdictReason
-from edge.supervise.evidence_reading import CHUNK_BYTES
+from edge.supervise.evidence_reading import CHUNK_BYTES, EvidenceReading
 from tests.match.test_incident_bank import clip_of
 from tests.supervise.gate_without_workers import Bench, gate_without_workers
 
@@ -39,7 +47,7 @@ def opened(bench: Bench, clip: bytes | None = None) -> Incident:
     )
     bench.ledger.record_incident(incident, incident.created_ms)
     if clip is not None:
-        path = bench.gate.settings.evidence / f"{incident.id}.mp4"
+        path = bench.gate.settings.evidence_folder / f"{incident.id}.mp4"
         path.write_bytes(clip)
         bench.ledger.set_evidence(incident.id, str(path), incident.created_ms, (40_000, 45_960))
     return incident
@@ -107,7 +115,7 @@ async def test_pictures_are_made_once(bench: Bench, tmp_path: Path) -> None:
     incident = opened(bench, clip_of(tmp_path).read_bytes())
     posters = await bench.gate.evidence.posters(incident.id, "rita")
     assert posters[0].clip_ms == 3200, "the middle of what the verdict rests on"
-    kept = bench.gate.settings.evidence / f"{incident.id}.posters"
+    kept = bench.gate.settings.evidence_folder / f"{incident.id}.posters"
     written = kept.stat().st_mtime_ns
     assert await bench.gate.evidence.posters(incident.id, "rita") == posters
     assert kept.stat().st_mtime_ns == written
@@ -123,8 +131,8 @@ async def test_a_clip_that_cannot_be_decoded_has_no_pictures(bench: Bench) -> No
 async def test_the_account_has_the_scores_of_the_record(bench: Bench) -> None:
     incident = opened(bench, b"clip")
     scores = (ScorePoint(39_000, "fight", 0.25), ScorePoint(43_250, "fight", 0.9))
-    write_incident_record(incident, bench.gate.settings.evidence, None, scores)
-    write_incident_record(incident, bench.gate.settings.evidence)
+    write_incident_record(incident, bench.gate.settings.evidence_folder, None, scores)
+    write_incident_record(incident, bench.gate.settings.evidence_folder)
     account = await bench.gate.evidence.account(incident.id, "rita")
     assert account.scores == scores, "a record that is written again keeps them"
     assert account.clip_bytes == 4
@@ -151,3 +159,31 @@ async def test_what_another_gate_keeps_is_named(bench: Bench) -> None:
     other.close()
     with pytest.raises(EvidenceElsewhere, match=r"folder of gate 'edge-2'.*evidence\.url"):
         await bench.gate.evidence.clip(incident.id, "rita")
+
+
+async def test_a_bucket_shows_what_any_gate_decided(bench: Bench, tmp_path: Path) -> None:
+    other = Ledger.open(f"sqlite:///{bench.gate.settings.data_dir / 'ledger.db'}", gate="edge-2")
+    incident = Incident(
+        new_id("in"), "st_2", Publish("test", "8", "live", "show", "berta"), Verdict(Action.FLAG, 1, 0), 1
+    )
+    other.record_incident(incident, 1)
+    other.set_evidence(incident.id, "/of/edge-2/clip.mp4", 1, (0, 5_960))
+    other.close()
+    bucket, folder = BucketDouble(), bench.gate.settings.evidence_folder
+    evidence = EvidenceReading(bench.gate._context, folder, bucket)
+    with pytest.raises(NotFound, match="no clip of incident"):
+        await evidence.clip(incident.id, "rita")
+    content = clip_of(tmp_path).read_bytes()
+    bucket.files[f"{incident.id}.mp4"] = content
+    found = await evidence.clip(incident.id, "rita", 5, 10)
+    assert b"".join([piece async for piece in found.chunks]) == content[5:15]
+    assert len(await evidence.posters(incident.id, "rita")) >= 3
+    assert f"{incident.id}.posters" in bucket.files, "other gates need not make them again"
+    assert [path.name for path in folder.iterdir()] == [f"{incident.id}.posters"], "no copy of the clip stays"
+    here = await evidence.bring(bench.ledger.incident(incident.id))
+    assert here is not None
+    assert here.evidence_path == str(folder / f"{incident.id}.mp4")
+    assert (folder / f"{incident.id}.mp4").read_bytes() == content
+    bucket.away = True
+    with pytest.raises(EvidenceStoreFailed):
+        await evidence.account(incident.id, "rita")

@@ -1,0 +1,104 @@
+"""What the gate writes reaches the bucket, whatever happens meanwhile, and the folder stays small."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from edge.clock import ManualClock
+from edge.errors import EvidenceStoreFailed
+from edge.evidence.double import BucketDouble
+from edge.supervise.alarms import Alarms
+from edge.supervise.evidence_mirror import EvidenceMirror
+from edge.telemetry.recording import RecordingBackend
+from edge.telemetry.telemetry import Telemetry
+
+HOUR_MS = 3_600_000
+
+
+class Around:
+    def __init__(self, folder: Path, local_ms: int = HOUR_MS) -> None:
+        self.folder = folder
+        self.bucket = BucketDouble()
+        self.alarms = Alarms(Telemetry(RecordingBackend()))
+        self.clock = ManualClock()
+        self.mirror = self.anew(local_ms)
+
+    def anew(self, local_ms: int = HOUR_MS) -> EvidenceMirror:
+        return EvidenceMirror(self.folder, self.bucket, self.alarms, self.clock, local_ms)
+
+    def write(self, name: str, content: bytes) -> None:
+        (self.folder / name).write_bytes(content)
+        now_s = self.clock.wall_ms() / 1000
+        os.utime(self.folder / name, (now_s, now_s))
+        self.clock.advance_ms(1)
+
+
+@pytest.fixture
+def around(tmp_path: Path) -> Around:
+    return Around(tmp_path)
+
+
+async def test_each_file_is_copied_when_it_is_new_or_changed(around: Around) -> None:
+    around.write("in_1.mp4", b"clip")
+    around.write("in_1.json", b"{}")
+    for name in (".in_2.mp4.0abc.part", ".in_3.mp4", "incoming", "notes.txt"):
+        around.write(name, b"x")
+    await around.mirror.look()
+    await around.mirror.look()
+    assert around.bucket.files == {"in_1.mp4": b"clip", "in_1.json": b"{}"}
+    assert around.bucket.saved == ["in_1.mp4", "in_1.json"], "each once, the oldest first"
+    around.write("in_1.json", b"[]")
+    await around.mirror.look()
+    assert around.bucket.files["in_1.json"] == b"[]", "of the same size as before"
+
+
+async def test_a_link_is_not_copied(around: Around) -> None:
+    (around.folder / "in_1.mp4").symlink_to("/etc/passwd")
+    await around.mirror.look()
+    assert around.bucket.files == {}
+
+
+async def test_nothing_is_forgotten_over_a_restart(around: Around) -> None:
+    around.write("in_1.mp4", b"clip")
+    around.bucket.away = True
+    with pytest.raises(EvidenceStoreFailed):
+        await around.mirror.look()
+    around.bucket.away = False
+    again = around.anew()
+    await again.look()
+    assert around.bucket.files == {"in_1.mp4": b"clip"}
+    await around.anew().look()
+    assert around.bucket.saved == ["in_1.mp4"], "a clip that is there is not sent again"
+    around.write("in_1.mp4", b"longer clip")
+    await around.anew().look()
+    assert around.bucket.files == {"in_1.mp4": b"longer clip"}
+
+
+async def test_a_file_leaves_the_folder_once_it_is_in_the_bucket_and_old(around: Around) -> None:
+    around.write("in_1.mp4", b"clip")
+    around.clock.advance_ms(HOUR_MS + 1)
+    around.bucket.away = True
+    with pytest.raises(EvidenceStoreFailed):
+        await around.mirror.look()
+    assert (around.folder / "in_1.mp4").exists(), "it is nowhere else"
+    around.bucket.away = False
+    around.write("in_2.mp4", b"new")
+    await around.mirror.look()
+    assert sorted(path.name for path in around.folder.iterdir()) == ["in_2.mp4"]
+    assert set(around.bucket.files) == {"in_1.mp4", "in_2.mp4"}
+
+
+async def test_a_bucket_that_is_away_is_an_alarm(around: Around) -> None:
+    around.write("in_1.mp4", b"clip")
+    around.bucket.away = True
+    watching = asyncio.create_task(around.mirror.watch())
+    for _ in range(9_000):
+        if around.alarms.lines():
+            break
+        await asyncio.sleep(0.01)
+    assert around.alarms.lines() == ["evidence_bucket store_away"]
+    watching.cancel()
