@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import pickle
@@ -41,6 +42,7 @@ HALF_REQUESTS: Final = 300
 HELD_CONNECTIONS: Final = 400
 REFUSED_CALLERS: Final = 20
 ADMITTERS: Final = 8
+VAIN_CALLERS: Final = 100
 OVERRIDES: Final = 32
 _END_AGAIN_S: Final = 0.2
 _OPENED_AT_ONCE: Final = 40
@@ -85,14 +87,68 @@ class Flood:
         async with grpc.aio.insecure_channel(self.plan.gate) as channel:
             stub = gate_pb2_grpc.GateStub(channel)
 
-            async def caller() -> None:
-                while True:
-                    try:
-                        await self._admit(stub)
-                    except _EXPECTED:
-                        await asyncio.sleep(PAUSE_S)
+            async def once() -> None:
+                await self._admit(stub)
 
-            await asyncio.gather(*(caller() for _ in range(ADMITTERS)))
+            await self._callers(ADMITTERS, once)
+
+    async def given_back(self) -> None:
+        """Asks for admission and gives it back at once."""
+        async with grpc.aio.insecure_channel(self.plan.gate) as channel:
+            stub = gate_pb2_grpc.GateStub(channel)
+
+            async def once() -> None:
+                admitted = await self._admit(stub)
+                if admitted.allowed:
+                    stream_id, secret = admitted.stream_id, admitted.admission_secret
+                    await stub.ReleaseStream(
+                        gate_pb2.ReleaseStreamRequest(stream_id=stream_id, admission_secret=secret)
+                    )
+
+            await self._callers(ADMITTERS, once)
+
+    async def vain(self) -> None:
+        """Checks health, calls what there is not, sends what is no message, and cancels calls."""
+        async with grpc.aio.insecure_channel(self.plan.gate) as channel:
+            calls: list[grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]] = [
+                channel.unary_unary(method, bytes, bytes)
+                for method in (
+                    "/grpc.health.v1.Health/Check",
+                    "/some.Service/Call",
+                    "/edge.gate.v1.Gate/Admit",
+                )
+            ]
+            numbers = itertools.count()
+
+            async def once() -> None:
+                number = next(numbers)
+                call = calls[number % 3](b"\xff" * 4 if number % 3 == 2 else b"")
+                self.done["calls"] += 1
+                if number % 4 == 3:
+                    await asyncio.sleep(0)
+                    call.cancel()
+                else:
+                    await call
+
+            await self._callers(VAIN_CALLERS, once, pause_s=0.01)
+
+    async def _callers(
+        self, callers: int, once: Callable[[], Awaitable[None]], pause_s: float = PAUSE_S
+    ) -> None:
+        """Many who do something again and again, with a pause after each failure."""
+
+        async def caller() -> None:
+            while True:
+                try:
+                    await once()
+                except _EXPECTED:
+                    await asyncio.sleep(pause_s)
+                except asyncio.CancelledError:  # of the call alone
+                    task = asyncio.current_task()
+                    if task is None or task.cancelling():
+                        raise
+
+        await asyncio.gather(*(caller() for _ in range(callers)))
 
     async def _attack(self, stub: gate_pb2_grpc.GateAsyncStub, *, paced: bool) -> None:
         while True:
@@ -275,6 +331,8 @@ FLOODS: Final[Mapping[str, Callable[[Flood], Awaitable[None]]]] = {
     "descriptors": Flood.descriptors,
     "overrides": Flood.overrides,
     "refused": Flood.refused,
+    "given_back": Flood.given_back,
+    "vain": Flood.vain,
     "burning": lambda flood: burning(),
 }
 """In the order in which they run."""
