@@ -17,7 +17,7 @@ import numpy as np
 import torch
 import typer
 
-from models.train.index import DATA
+from models.train.index import DATA, ROOT
 from models.train.sight import cache
 from models.train.sight.calm import watch
 from models.train.sight.export import Seer, write_model
@@ -25,6 +25,7 @@ from models.train.sight.fit import Epoch, Recipe, fit, scores
 from models.train.sight.index import Picture, read_pictures
 from models.train.sight.measures import summary
 from models.train.sight.network import Pooling, Sight
+from models.train.sight.ship import ship as ship_model
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 
@@ -131,6 +132,41 @@ def evaluate(
         path.name: _tail(watch(seer, path).logits) for path in sorted(calm.iterdir()) if path.suffix == ".mp4"
     }
     _print(figures, as_json)
+
+
+@app.command()
+def ship(
+    model: Annotated[
+        Path, typer.Argument(help="The int8 file of a network that learnt from training sources.")
+    ],
+    version: str,
+    into: Annotated[Path, typer.Option(help="Folder of the pack.")] = ROOT / "models",
+    art: Art = None,
+    as_json: Json = False,
+) -> None:
+    """Puts an int8 file into a pack. Thresholds rest on the validation sources, figures on the test ones."""
+    seer, pictures = Seer(model), read_pictures(art=art)
+    by_role = {
+        role: [one for one in pictures if one.role == role] for role in ("train", "validation", "test")
+    }
+    tested = summary(by_role["test"], seer.logits(by_role["test"]))
+    measured = {
+        "auc": tested["auc"][0],
+        "recall_95": tested["recall"]["95%"][0],
+        "recall_99": tested["recall"]["99%"][0],
+        "games_95": tested["games_over"]["95%"][0],
+    }
+    logits = seer.logits(by_role["validation"])
+    spec = ship_model(
+        model,
+        into,
+        version,
+        by_role["validation"],
+        logits,
+        by_role["train"],
+        {name: round(value, 4) for name, value in measured.items()},
+    )
+    _print({"entry": spec.model_dump(mode="json"), "tested": tested}, as_json)
 
 
 def _tail(logits: Any) -> dict[str, float]:
