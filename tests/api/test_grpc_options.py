@@ -6,6 +6,9 @@ A test of a time takes a short one, and lets the opposite take an hour: it asser
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,6 +16,7 @@ from typing import Any, cast
 
 import grpc
 import pytest
+import trustme
 
 from edge.api.grpc_options import ServerTimes, server_options
 from edge.config import LimitsSection
@@ -46,7 +50,9 @@ def times(**changed: int) -> ServerTimes:
 
 
 @asynccontextmanager
-async def serving(changed: ServerTimes = LONG, **options: int) -> AsyncIterator[int]:
+async def serving(
+    changed: ServerTimes = LONG, tls: grpc.ServerCredentials | None = None, **options: int
+) -> AsyncIterator[int]:
     """A server with the gate's options, and some of them otherwise. Yields its port."""
 
     async def hold(request: Any, context: Any) -> Any:
@@ -64,7 +70,8 @@ async def serving(changed: ServerTimes = LONG, **options: int) -> AsyncIterator[
         "Echo": grpc.unary_unary_rpc_method_handler(echo),
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Test", methods),))
-    port = server.add_insecure_port("127.0.0.1:0")
+    where = "127.0.0.1:0"
+    port = server.add_insecure_port(where) if tls is None else server.add_secure_port(where, tls)
     await server.start()
     try:
         yield port
@@ -90,7 +97,7 @@ async def test_calls_of_a_connection_are_bounded() -> None:
 
 async def test_no_call_is_cancelled_while_the_event_loop_is_busy() -> None:
     async def answered(**options: int) -> set[grpc.StatusCode]:
-        async with serving(LONG, **options) as port:
+        async with serving(LONG, None, **options) as port:
             with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
                 await seen(lambda: grpc.channel_ready_future(channel).result(20))
                 calls = [channel.unary_unary(ECHO, None, None).future(b"") for _ in range(40)]
@@ -137,6 +144,31 @@ async def test_connections_are_bounded() -> None:
 async def test_a_handshake_ends() -> None:
     async with serving(times(handshake_ms=200)) as port:
         assert await seen(lambda: Http2(port, greets=False).is_closed_by_the_server())
+
+
+@pytest.mark.parametrize("sent", ["a byte", "a part", "all"])
+async def test_a_tls_handshake_that_is_begun_ends(sent: str) -> None:
+    """What the client sends first, as far as it goes. It answers nothing."""
+    own = trustme.CA().issue_cert("localhost")
+    pem = own.private_key_pem.bytes(), own.cert_chain_pems[0].bytes()
+    out = ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        ssl.create_default_context().wrap_bio(
+            ssl.MemoryBIO(), out, server_hostname="localhost"
+        ).do_handshake()
+    hello = out.read()
+    hello = {"a byte": hello[:1], "a part": hello[:50], "all": hello}[sent]
+
+    def closed(port: int) -> bool:
+        with socket.create_connection(("localhost", port), 20) as client:
+            client.sendall(hello)
+            with contextlib.suppress(ConnectionError):
+                while client.recv(65536):
+                    pass
+            return True
+
+    async with serving(times(handshake_ms=200), grpc.ssl_server_credentials([pem])) as port:
+        assert await seen(lambda: closed(port))
 
 
 async def test_a_connection_without_a_call_ends() -> None:
