@@ -488,7 +488,7 @@ class Incident:
 
     banking: Banking | None = None
     """What of it became known footage. None before it is confirmed, and for an earlier version's."""
-    gate: str = ""
+    gate: str = field(default="", compare=False)
     """The gate of a fleet that decided it. The ledger sets it; empty where there is only one gate."""
 
     @property

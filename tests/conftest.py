@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import stat
 import sys
 from collections.abc import Iterator
@@ -24,6 +25,10 @@ use_short_listener()
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 if not os.environ.get("CI"):
     settings.load_profile("untimed")
+
+# What a shell runs in its background ignores Ctrl-C, and every command of a test would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Without a spare worker a test's gate starts in half the time. Tests of the spare worker ask for one.
 os.environ.setdefault("EDGE_WORKERS__SPARE", "0")

@@ -39,7 +39,8 @@ async def installed(
     trusted: bool = True,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """The app of a gate whose settings name only this server."""
-    section = {**dict(server.section()), "pull_url": "rtmp://server/{app}/{name}"}
+    place = "{path}" if "{path}" in kind.settings.model_fields["pull_url"].default else "{app}/{name}"
+    section = {**dict(server.section()), "pull_url": f"rtmp://server/{place}"}
     section["trust_broadcaster"] = trusted
     settings = load_settings(None, {kind.section: section})
     servers = IngestServers(settings.servers(), SECRET)
