@@ -16,13 +16,13 @@ from edge.match.bank.bank import Bank
 from edge.match.bank.bank_set import BankSet
 from edge.match.bank.bank_update import Withdrawal
 from edge.match.bank.manifest import BankInfo
-from edge.match.bankable import SEEN_BITS, Seen, choose_frames
+from edge.match.bankable import SEEN_BITS, Seen, SeenAround, choose_frames
 from edge.match.contained_fingerprint import fingerprint_contained
 from edge.match.entry import BankPurpose, EntryKind, HashRun
-from edge.match.index.hamming import MAX_RADIUS, Codes, codes_of, distances
+from edge.match.index.hamming import MAX_RADIUS, codes_of, scan
 from edge.match.index.multi_index import SCAN_UP_TO, ChunkIndex, build
 from edge.match.pdq.hasher import PdqHash
-from edge.match.recent_footage import RecentFootage
+from edge.match.recent_footage import MOST_UNSEEN_MS, RecentFootage, Shown
 from edge.printable import printable
 
 NICENESS = 10
@@ -78,18 +78,24 @@ def bank_incident(
         sound=False,
         as_coded=True,
     )
-    others = own = codes_of(b"")
+    elsewhere: SeenAround = _not_seen
+    in_stream: SeenAround = _not_seen
     if recent is not None:
+        elsewhere = _near(recent.of_others(stream_id, added_ms))
         shown_ms = begin_pts_ms + stretch_ms[0], begin_pts_ms + stretch_ms[1]
-        others, own = recent.of_others(stream_id, added_ms), recent.of_stream(stream_id, shown_ms)
+        # What the stream showed beside the clip is the same scene. What it showed long before may be the
+        # same footage.
+        end_pts_ms = begin_pts_ms + footage.entry.duration_ms
+        same_scene_ms = begin_pts_ms - MOST_UNSEEN_MS, end_pts_ms + MOST_UNSEEN_MS
+        in_stream = _near(recent.of_stream(stream_id, shown_ms, same_scene_ms))
     chosen = choose_frames(
         footage.hashes,
         stretch_ms,
         calm_until_ms,
         still_ms=footage.still_ms,
-        elsewhere=_near(others),
+        elsewhere=elsewhere,
         benign=_benign(directory, added_ms),
-        in_stream=lambda run: bool((distances(own, codes_of(run.bits)[0]) <= SEEN_BITS).any()),
+        in_stream=in_stream,
     )
     if chosen.hashes:
         entry = replace(footage.entry, kind=EntryKind.VIDEO)
@@ -106,12 +112,23 @@ def withdraw_incident(directory: Path, incident_id: str) -> bool:
     return bank.update([Withdrawal(incident_id)]).removed == 1
 
 
-def _near(codes: Codes) -> Seen:
-    """Searches hashes that were seen elsewhere."""
-    if len(codes) <= SCAN_UP_TO:
-        return lambda run: bool((distances(codes, codes_of(run.bits)[0]) <= MAX_RADIUS).any())
-    index = ChunkIndex(codes, *build(codes))
-    return lambda run: bool(len(index.search(codes_of(run.bits)[0]).positions))
+def _not_seen(run: HashRun) -> None:
+    return None
+
+
+def _near(shown: Shown) -> SeenAround:
+    """Searches hashes that were seen."""
+    codes = shown.codes
+    index = None if len(codes) <= SCAN_UP_TO else ChunkIndex(codes, *build(codes))
+
+    def seen(run: HashRun) -> tuple[int, int] | None:
+        query = codes_of(run.bits)[0]
+        hits = scan(codes, query, SEEN_BITS) if index is None else index.search(query, SEEN_BITS)
+        if not len(hits.positions):
+            return None
+        return int(shown.before_ms[hits.positions].max()), int(shown.after_ms[hits.positions].max())
+
+    return seen
 
 
 def _benign(directory: Path, wall_ms: int) -> Seen:

@@ -9,12 +9,13 @@ from edge.clock import Clock
 from edge.decide import Decider, Decision, Suspicion
 from edge.domain import AccessUnit, Action, Sample, Signal, StreamId, Tier, Verdict
 from edge.errors import BrokenMedia
-from edge.match import LEAST_PAUSE_MS, MIN_QUALITY, Matcher, MatchVote, StreamMatcher
+from edge.match import MIN_QUALITY, Matcher, MatchVote, StreamMatcher
 from edge.policy import Policy
 from edge.reasons import DegradedReason
 from edge.stream.assembly import SampleAssembly
 from edge.stream.backlog import Backlog
 from edge.stream.bitrate import BitrateJump
+from edge.stream.calm_views import CalmView, CalmViews
 from edge.stream.codecs import AnyCodec
 from edge.stream.decode import UNDECODABLE_MS, Decoder
 from edge.stream.draws import Draws
@@ -63,8 +64,8 @@ class Judgement:
     passed: StageTimes
     going_on: tuple[Signal, ...] = ()
     """The sample's signals of what had its FLAG or CUT before and goes on."""
-    calm_view: bytes = b""
-    """PDQ hash of a picture that is to be remembered as one that was passed. Empty: of none."""
+    calm_views: tuple[CalmView, ...] = ()
+    """Pictures that are to be remembered as passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +175,7 @@ class StreamPipeline:
         self._errors: Counter[str] = Counter()
         self._keyframeless_since_ms: int | None = None
         self._judged_pts_ms: int | None = None
-        self._view_pts_ms: int | None = None
-        """Media time of the newest picture that is to be remembered."""
+        self._views = CalmViews()
         self._blind_ms_max = 0
 
     @property
@@ -394,6 +394,7 @@ class StreamPipeline:
             self._tiers.ask(self._policy.tiers.probe_ms)
         if decision.action is Action.PASS and not decision.going_on:
             return None
+        self._views.judged(passes=False, suspicious=decision.suspicious)
         decided_ms = self._clock.monotonic_ms()
         passed = StageTimes(arrival_ms, begun_ms, begun_ms, begun_ms, begun_ms, begun_ms, decided_ms)
         verdict = self._verdict(decision, max(0.0, decided_ms - arrival_ms))
@@ -443,10 +444,13 @@ class StreamPipeline:
         )
         verdict = self._verdict(decision, max(0.0, decided_ms - sample.arrival_ms))
         self._tier = tier
-        calm = decision.action is Action.PASS and not decision.suspicious
-        view = self._view_of(sample) if calm else b""
+        if self._views.due(sample.pts_ms):
+            found = self._matcher.hash_of(sample.luma)
+            self._views.add_view(found.bits if found.quality >= MIN_QUALITY else b"", sample.pts_ms)
+        calm = decision.action is Action.PASS and not decision.going_on
+        views = self._views.judged(passes=calm, suspicious=decision.suspicious)
         return Judgement(
-            verdict, self.tier, self.needs_changed(), score, near, passed, decision.going_on, view
+            verdict, self.tier, self.needs_changed(), score, near, passed, decision.going_on, views
         )
 
     def _verdict(self, decision: Decision, latency_ms: float) -> Verdict:
@@ -466,15 +470,6 @@ class StreamPipeline:
             rule=decision.rule,
             urgent=decision.urgent,
         )
-
-    def _view_of(self, sample: Sample) -> bytes:
-        """Hashes a picture of a calm stream, if it is time for one."""
-        before_ms = self._view_pts_ms
-        if before_ms is not None and 0 <= sample.pts_ms - before_ms < LEAST_PAUSE_MS:
-            return b""
-        self._view_pts_ms = sample.pts_ms
-        found = self._matcher.hash_of(sample.luma)
-        return found.bits if found.quality >= MIN_QUALITY else b""
 
     def shed(self, sample: Sample, reason: DegradedReason) -> None:
         """Counts a sample that will not be judged.

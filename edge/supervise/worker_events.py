@@ -139,16 +139,18 @@ class WorkerEventHandler:
         stream.note_judged(judged)
 
     def _remember(self, stream: LiveStream, judged: worker_pb2.Judged) -> None:
-        """Remembers a picture that a stream showed and that was passed."""
-        if len(judged.calm_view) == HASH_BYTES:
-            context = self._context
-            self._recent.remember(
-                stream.id,
-                judged.calm_view,
-                judged.verdict.pts_ms,
-                context.clock.wall_ms(),
-                len(context.registry),
-            )
+        """Remembers pictures that a stream showed and that were passed."""
+        context = self._context
+        for view in judged.calm_views:
+            if len(view.bits) == HASH_BYTES:
+                self._recent.remember(
+                    stream.id,
+                    view.bits,
+                    view.pts_ms,
+                    context.clock.wall_ms(),
+                    len(context.registry),
+                    view.unseen_ms,
+                )
 
     def _tier_changed(self, event: worker_pb2.TierChanged) -> None:
         stream = self._context.registry.find(event.stream_id)

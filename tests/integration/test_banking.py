@@ -50,8 +50,10 @@ def shown(gate: RunningGate, broadcaster: str, footage: Footage) -> list[gate_pb
     return said
 
 
-def flagged_in_the_middle(gate: RunningGate, broadcaster: str, footage: Footage) -> operator_pb2.Incident:
-    """A stream that is calm for four seconds and then flagged."""
+def flagged_in_the_middle(
+    gate: RunningGate, broadcaster: str, footage: Footage, calm_ms: int = CALM_MS
+) -> operator_pb2.Incident:
+    """A stream that is calm until a moment and then flagged."""
     extradata, units = footage
     stop = threading.Event()
 
@@ -67,7 +69,7 @@ def flagged_in_the_middle(gate: RunningGate, broadcaster: str, footage: Footage)
     incident_id = ""
     try:
         for answer in call:
-            if not raised and answer.cleared_pts_ms >= CALM_MS:
+            if not raised and answer.cleared_pts_ms >= calm_ms:
                 gate.set_policy(categories=ANYTHING_FLAGS)
                 raised = True
             if answer.verdict.action == gate_pb2.ACTION_FLAG:
@@ -112,8 +114,8 @@ def test_nobody_is_cut_for_what_came_before_a_confirmed_incident(gate: RunningGa
 def test_what_a_reviewer_names_is_known_but_for_what_others_showed_and_blocks_provisionally(
     gate: RunningGate, footage: Footage
 ) -> None:
-    assert shown(gate, "dora", part(footage, 0, 4000)) == []
-    incident = flagged_in_the_middle(gate, "eva", footage)
+    assert shown(gate, "dora", part(footage, 5000, 6000)) == []
+    incident = flagged_in_the_middle(gate, "eva", part(footage, 5000, 10_000), 8000)
     asked = operator_pb2.ClipStretch(begin_ms=0, end_ms=incident.stretch.end_ms)
     banking = confirmed(gate, incident.id, stretch=asked).banking
     assert banking.state == operator_pb2.BANKING_STATE_BANKED

@@ -300,7 +300,7 @@ def test_what_another_stream_of_the_last_day_showed_is_not_banked(tmp_path: Path
     now = 40 * DAY_MS
     for number, (stream, age_ms, left_out) in enumerate(
         [
-            ("st_2", DAY_MS - 2000, {LeftOutReason.SEEN_ELSEWHERE: 1}),
+            ("st_2", DAY_MS - 2000, {LeftOutReason.SEEN_ELSEWHERE: 11}),
             ("st_2", DAY_MS + 2000, {}),
             # Its own stream's showing of it is part of the stretch.
             ("st_1", 1000, {}),
@@ -329,7 +329,45 @@ def test_what_its_own_stream_showed_long_before_the_clip_is_not_banked(tmp_path:
     recent = RecentFootage(tmp_path / "recent", 64)
     recent.remember("st_1", bits, 5_000, DAY_MS)
     result = add(tmp_path / "banks", clip, (3000, 3600), stream_id="st_1", begin_pts_ms=20_000, recent=recent)
+    assert result.left_out == {LeftOutReason.SEEN_IN_STREAM: 11}
+    # Just before the clip the same scene was shown, and only what is alike is left out.
+    recent = RecentFootage(tmp_path / "recent2", 64)
+    recent.remember("st_1", bits, 19_000, DAY_MS)
+    result = add(tmp_path / "next", clip, (3000, 3600), stream_id="st_1", begin_pts_ms=20_000, recent=recent)
     assert result.left_out == {LeftOutReason.SEEN_IN_STREAM: 1}
+
+
+def shown_by(stream: str, clip: Path, recent: RecentFootage, pause_ms: int, until_ms: int = 10**6) -> None:
+    """Another stream shows a clip from its own time 50 s on, and the gate hashes it now and then."""
+    due_ms = 130
+    for at, bits in shown_in(clip, (0, until_ms)):
+        if at >= due_ms:
+            due_ms = at + pause_ms
+            assert recent.remember(stream, bits, 50_000 + at, 5000 + at)
+
+
+@pytest.mark.parametrize("pause_ms", [1000, 2000])
+def test_nothing_of_footage_that_moves_is_banked_where_another_stream_showed_it(
+    pause_ms: int, tmp_path: Path
+) -> None:
+    """A moving picture's hash is gone in a moment, and the gate hashes others' pictures now and then."""
+    copies, originals = tmp_path / "copies", tmp_path / "originals"
+    copies.mkdir()
+    originals.mkdir()
+    clip, copy = clip_of(originals), clip_of(copies, crf=14)
+    recent = RecentFootage(tmp_path / "recent", 1 << 14)
+    shown_by("st_2", copy, recent, pause_ms)
+    result = add(tmp_path / "banks", clip, (2000, 3600), stream_id="st_1", recent=recent)
+    assert result == Banked(0, {LeftOutReason.SEEN_ELSEWHERE: 41})
+
+
+def test_what_comes_after_an_intro_that_others_showed_is_banked(tmp_path: Path) -> None:
+    clip, recent = clip_of(tmp_path), RecentFootage(tmp_path / "recent", 1 << 14)
+    shown_by("st_2", clip, recent, 1000, until_ms=2000)
+    result = add(tmp_path / "banks", clip, (2000, 5000), stream_id="st_1", recent=recent)
+    (first_ms, _), left_out = times_of(banked(tmp_path / "banks")), result.left_out
+    assert first_ms == 2280, "nobody looked for another second after the picture at 1160 ms"
+    assert set(left_out) == {LeftOutReason.SEEN_ELSEWHERE}
 
 
 def test_the_sound_of_a_clip_is_not_banked(tmp_path: Path) -> None:

@@ -580,7 +580,7 @@ class Judged(_message.Message):
     SHADOW_FIELD_NUMBER: _builtins.int
     TRACE_FIELD_NUMBER: _builtins.int
     GOING_ON_FIELD_NUMBER: _builtins.int
-    CALM_VIEW_FIELD_NUMBER: _builtins.int
+    CALM_VIEWS_FIELD_NUMBER: _builtins.int
     BY_WITNESS_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
     cleared_pts_ms: _builtins.int
@@ -591,8 +591,6 @@ class Judged(_message.Message):
     """Monotonic times in milliseconds: arrival of the sample's last byte, and verdict."""
     judged_ms: _builtins.float
     shadow: _builtins.bool
-    calm_view: _builtins.bytes
-    """PDQ hash of the picture, every few seconds of a stream that shows nothing suspicious. Else empty."""
     by_witness: _builtins.bool
     """It is of a witness alone, which heard sound or saw a single picture: no sample was judged."""
     @_builtins.property
@@ -604,6 +602,10 @@ class Judged(_message.Message):
     @_builtins.property
     def going_on(self) -> _containers.RepeatedCompositeFieldContainer[_gate_pb2.Signal]:
         """The sample's signals of what had its FLAG or CUT before and goes on."""
+
+    @_builtins.property
+    def calm_views(self) -> _containers.RepeatedCompositeFieldContainer[Global___CalmView]:
+        """Pictures that are to be remembered as passed: one a second at most."""
 
     def __init__(
         self,
@@ -618,16 +620,45 @@ class Judged(_message.Message):
         shadow: _builtins.bool = ...,
         trace: Global___Trace | None = ...,
         going_on: _abc.Iterable[_gate_pb2.Signal] | None = ...,
-        calm_view: _builtins.bytes = ...,
+        calm_views: _abc.Iterable[Global___CalmView] | None = ...,
         by_witness: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["trace", b"trace", "verdict", b"verdict"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrival_ms", b"arrival_ms", "by_witness", b"by_witness", "calm_view", b"calm_view", "cleared_pts_ms", b"cleared_pts_ms", "going_on", b"going_on", "judged_ms", b"judged_ms", "score", b"score", "shadow", b"shadow", "stream_id", b"stream_id", "tier", b"tier", "trace", b"trace", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrival_ms", b"arrival_ms", "by_witness", b"by_witness", "calm_views", b"calm_views", "cleared_pts_ms", b"cleared_pts_ms", "going_on", b"going_on", "judged_ms", b"judged_ms", "score", b"score", "shadow", b"shadow", "stream_id", b"stream_id", "tier", b"tier", "trace", b"trace", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Judged: _TypeAlias = Judged  # noqa: Y015
+
+@_typing.final
+class CalmView(_message.Message):
+    """A picture that a stream showed and that was passed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BITS_FIELD_NUMBER: _builtins.int
+    PTS_MS_FIELD_NUMBER: _builtins.int
+    UNSEEN_MS_FIELD_NUMBER: _builtins.int
+    bits: _builtins.bytes
+    """Its PDQ hash, 32 bytes."""
+    pts_ms: _builtins.int
+    unseen_ms: _builtins.int
+    """Media time since the picture that was hashed before it, whether or not that was passed."""
+    def __init__(
+        self,
+        *,
+        bits: _builtins.bytes = ...,
+        pts_ms: _builtins.int = ...,
+        unseen_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits", b"bits", "pts_ms", b"pts_ms", "unseen_ms", b"unseen_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CalmView: _TypeAlias = CalmView  # noqa: Y015
 
 @_typing.final
 class TierChanged(_message.Message):

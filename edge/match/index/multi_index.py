@@ -120,7 +120,7 @@ class ChunkIndex:
         return rising and inside
 
     def search(self, query: Codes, radius: int = MAX_RADIUS, max_hits: int = MAX_HITS) -> Hits:
-        """Returns all codes within ``radius`` (0 to 31) of one code (4,), nearest first."""
+        """Returns all codes within ``radius`` (0 to 43) of one code (4,), nearest first."""
         keys = self._keys(query)
         first, count = self._buckets(keys, _probes(self._plan, _even(self._plan.chunks, radius)))
         wanted = int(count.sum())
