@@ -64,6 +64,8 @@ def describe_policy() -> str:
         elif key == "categories":
             category = _resolve(schema, each["additionalProperties"])
             parts += _policy_part(schema, "categories", category, "categories.NAME.")
+            belief = _resolve(schema, category["properties"]["belief"])
+            parts += _policy_part(schema, "belief", belief, "categories.NAME.belief.")
         elif key == "rules":
             parts += _policy_part(schema, "rules", _resolve(schema, each["items"]), "rules[].")
     return "\n".join(parts)

@@ -252,6 +252,8 @@ class Signal:
     that counts in it. None: it is of one sample, or unknown."""
     kind: ModelKind | None = None
     """Kind of the model that says it (detect). None: no model does, or an earlier version wrote it."""
+    samples: int | None = None
+    """Number of samples in its window (motion). None: it is of no window, so it counts as it is."""
 
 
 @dataclass(frozen=True, slots=True)

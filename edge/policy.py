@@ -1,4 +1,4 @@
-"""The policy that operators tune: thresholds, persistence, tiers, strike ladder and failure modes.
+"""The policy that operators tune: thresholds, belief, tiers, strike ladder and failure modes.
 
 A policy is one whole, validated and versioned document. Its defaults are defined in this file only.
 """
@@ -15,11 +15,14 @@ from pydantic import (
     ConfigDict,
     Field,
     JsonValue,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
     ValidationError,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
+from edge.belief_policy import BeliefPolicy
 from edge.domain import PERMANENT_MS, Action, Publish, Severity, SignalSource
 from edge.errors import InvalidInput, LimitExceeded
 
@@ -93,8 +96,17 @@ class _PolicyPart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+_OUTDATED: Final = ("flag_samples", "cut_samples", "cut_span_ms")
+
+
 class CategoryPolicy(_PolicyPart):
-    """Thresholds on the calibrated score of one category, with persistence and hysteresis."""
+    """Thresholds of one category, and how the scores of windows are gathered before they count.
+
+    `raise_at` and `release_at` are held against single scores. `flag_at` and `cut_at` are held against the
+    belief that is gathered from a motion model's windows, and against the scores of other models.
+    """
+
+    _outdated: tuple[str, ...] = PrivateAttr(())
 
     enabled: bool = Field(
         True, description="Whether it is judged. Where no category of a model is, the model costs nothing."
@@ -108,14 +120,17 @@ class CategoryPolicy(_PolicyPart):
     flag_at: Probability = Field(0.5, description="Score from which a person should look.")
     cut_at: Probability = Field(0.85, description="Score from which the stream is cut.")
     release_at: Probability = Field(
-        0.15, description="Score below which a raised or flagged stream is calm again (hysteresis)."
+        0.15,
+        description="Score and belief below which a raised or flagged stream is calm again (hysteresis).",
     )
-    flag_samples: int = Field(
-        2, ge=1, le=100, description="Consecutive samples at or over flag_at before FLAG."
-    )
-    cut_samples: int = Field(3, ge=1, le=100, description="Consecutive samples at or over cut_at before CUT.")
-    cut_span_ms: int = Field(
-        400, ge=0, le=60_000, description="Media time those samples must span before CUT, milliseconds."
+    belief: BeliefPolicy = BeliefPolicy()
+    false_flags_per_hour: float | None = Field(
+        None,
+        gt=0.0,
+        le=100_000.0,
+        allow_inf_nan=False,
+        description="Most false flags an hour of calm footage, by `belief.false_alarms`. Where that asks for "
+        "more than `flag_at`, it counts instead.",
     )
     severity: Severity = Field(
         Severity.NORMAL, description="severe: a violation is blocked permanently, even the first."
@@ -129,6 +144,34 @@ class CategoryPolicy(_PolicyPart):
         if not self.release_at <= self.raise_at <= self.flag_at <= self.cut_at:
             raise ValueError("thresholds must be ordered: release_at <= raise_at <= flag_at <= cut_at")
         return self
+
+    @model_validator(mode="after")
+    def _rate_is_measured(self) -> Self:
+        if self.false_flags_per_hour is not None and self.belief.false_alarms is None:
+            raise ValueError("false_flags_per_hour needs belief.false_alarms, which the model's pack gives")
+        return self
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _stored_before_belief(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Stored policies of earlier versions count samples in a row over a threshold instead."""
+        if not isinstance(values, dict):
+            return handler(values)
+        policy = handler({key: value for key, value in values.items() if key not in _OUTDATED})
+        policy._outdated = tuple(name for name in _OUTDATED if name in values)
+        return policy
+
+    @property
+    def flag_limit(self) -> float:
+        """The belief, or the score of another model, from which a person should look."""
+        if self.false_flags_per_hour is None or self.belief.false_alarms is None:
+            return self.flag_at
+        return max(self.flag_at, self.belief.false_alarms.limit(self.false_flags_per_hour))
+
+    @property
+    def outdated(self) -> tuple[str, ...]:
+        """Fields of earlier versions that were given, and that nothing follows any more."""
+        return self._outdated
 
 
 class Condition(_PolicyPart):
@@ -178,15 +221,29 @@ class WitnessRule(_PolicyPart):
     )
 
 
+def rates_of(part: CategoryPolicy) -> dict[str, float | None]:
+    """How often an hour calm footage passes a category's limits. None where that is not measured."""
+    curve = part.belief.false_alarms
+    return {
+        name: None if curve is None or limit >= 1.0 else float(f"{curve.an_hour(limit):.2g}")
+        for name, limit in (("flags_an_hour", part.flag_limit), ("cuts_an_hour", part.cut_at))
+    }
+
+
 def explain_category(name: str, part: CategoryPolicy) -> str:
     """What a category does alone, in words for people."""
     if not part.enabled:
         return f"category {name}: not judged"
-    flags = f"flag from {part.flag_at:g}"
+    rates = rates_of(part)
+    flag_rate, cut_rate = (
+        "" if rate is None else f" ({rate:g} an hour of calm footage like the measured)"
+        for rate in (rates["flags_an_hour"], rates["cuts_an_hour"])
+    )
+    flags = f"flag from {round(part.flag_limit, 4):g}{flag_rate}"
     does = {
         Action.PASS: "never acts alone, a witness for rules",
         Action.FLAG: f"{flags}, never cuts alone",
-        Action.CUT: f"{flags}, cut from {part.cut_at:g}, {part.severity}",
+        Action.CUT: f"{flags}, cut from {part.cut_at:g}{cut_rate}, {part.severity}",
     }[part.alone]
     return f"category {name}: {does}{', urgent' if part.urgent else ''}"
 

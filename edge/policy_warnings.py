@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from edge.belief_policy import probability_of
 from edge.domain import Action
 from edge.match import MIN_QUALITY
-from edge.policy import Mode, Policy
+from edge.policy import CategoryPolicy, Mode, Policy
 
 
 def policy_warnings(policy: Policy, judged: Collection[str] | None) -> tuple[str, ...]:
@@ -39,6 +40,8 @@ def _of_one(policy: Policy, judged: Collection[str] | None) -> list[str]:
             f"categories: {name} is missing, so what the model finds of it is neither flagged nor cut"
             for name in sorted(set(judged) - policy.categories.keys())
         ]
+    for name, part in policy.categories.items():
+        texts += _of_category(f"categories.{name}", part)
     match = policy.match
     cutting = policy.categories.keys() if judged is None else policy.categories.keys() & set(judged)
     by_match = match.enabled and match.action is Action.CUT
@@ -57,5 +60,27 @@ def _of_one(policy: Policy, judged: Collection[str] | None) -> list[str]:
         texts.append(
             f"match.k: {match.k} samples every tiers.alert_interval_ms of {policy.tiers.alert_interval_ms} "
             f"take {span_ms} ms, and a match counts within match.span_ms of {match.span_ms}: it never does"
+        )
+    return texts
+
+
+def _of_category(where: str, part: CategoryPolicy) -> list[str]:
+    texts = []
+    if part.outdated:
+        texts.append(
+            f"{where}.{', '.join(part.outdated)}: without effect since windows are gathered by `belief`. "
+            "flag_at and cut_at are held against that; `edge-gate model show` says what the model suggests"
+        )
+    highest = part.belief.highest
+    if part.alone is Action.CUT and highest < part.cut_at < 1.0:
+        texts.append(
+            f"{where}.cut_at: a belief reaches {highest:.3f} at most, so windows never reach "
+            f"{part.cut_at:g}; set 1 if nothing is to be cut"
+        )
+    if part.release_at <= probability_of(part.belief.neutral) and part.release_at > 0.0:
+        texts.append(
+            f"{where}.release_at: {part.release_at:g} is not over a belief of nothing "
+            f"({probability_of(part.belief.neutral):.3f}), so a stream stays raised until windows speak "
+            "against it"
         )
     return texts

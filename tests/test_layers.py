@@ -43,6 +43,7 @@ LAYERS = (
     "edge.notices",
     "edge.ladder",
     "edge.policy",
+    "edge.belief_policy",  # a part of it, and of manifests
     "edge.intervals",
     "edge.pages",  # HTML from templates
     "edge.crash_points",

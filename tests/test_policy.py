@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 
 from edge.domain import Publish, SignalSource
 from edge.errors import InvalidInput, LimitExceeded
-from edge.policy import MAX_OVERRIDES, MAX_POLICY_BYTES, CategoryPolicy, Mode, Policy, parse_policy
+from edge.policy import (
+    MAX_OVERRIDES,
+    MAX_POLICY_BYTES,
+    CategoryPolicy,
+    Mode,
+    Policy,
+    explain_category,
+    parse_policy,
+    rates_of,
+)
 
 
 def test_default_policy_survives_its_own_json() -> None:
@@ -151,3 +160,35 @@ def test_a_policy_acts_on_the_detector_only_if_it_says_so() -> None:
 
 def test_a_stored_policy_of_an_earlier_version_keeps_its_mode() -> None:
     assert parse_policy('{"mode": "enforce"}').mode is Mode.ENFORCE
+
+
+def test_a_rate_of_false_flags_sets_the_limit_where_it_was_measured() -> None:
+    alarms = {"slope": 1.5, "offset": 3.0, "hours": 1.0}
+    part = CategoryPolicy.model_validate({"belief": {"false_alarms": alarms}, "false_flags_per_hour": 2})
+    assert part.flag_limit > part.flag_at
+    assert part.belief.false_alarms is not None
+    assert part.belief.false_alarms.an_hour(part.flag_limit) == pytest.approx(2)
+    assert part.model_copy(update={"false_flags_per_hour": 1e4}).flag_limit == part.flag_at
+    with pytest.raises(InvalidInput, match="false_alarms"):
+        parse_policy('{"categories": {"fight": {"false_flags_per_hour": 2}}}')
+
+
+def test_a_category_is_explained_with_its_rates() -> None:
+    alarms = {"slope": 1.5, "offset": 3.0, "hours": 1.0}
+    part = CategoryPolicy.model_validate({"flag_at": 0.5, "cut_at": 0.9, "belief": {"false_alarms": alarms}})
+    text = explain_category("fight", part)
+    assert text.startswith(
+        "category fight: flag from 0.5 (20 an hour of calm footage like the measured), cut"
+    )
+    assert rates_of(part)["cuts_an_hour"] == pytest.approx(0.74, rel=0.01)
+    assert rates_of(CategoryPolicy()) == {"flags_an_hour": None, "cuts_an_hour": None}
+
+
+def test_stored_policies_of_earlier_versions_are_read() -> None:
+    old = (
+        '{"categories": {"fight": {"flag_samples": 2, "cut_samples": 3, "cut_span_ms": 400, "cut_at": 0.9}}}'
+    )
+    part = parse_policy(old).categories["fight"]
+    assert part.cut_at == 0.9
+    assert part.outdated == ("flag_samples", "cut_samples", "cut_span_ms")
+    assert parse_policy(parse_policy(old).model_dump_json()).categories["fight"].outdated == ()

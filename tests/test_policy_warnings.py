@@ -81,3 +81,17 @@ def test_overrides_that_are_the_same_are_resolved_once_and_named_each(
     texts = policy_warnings(policy, {"fight"})
     assert len(resolved) <= 9
     assert sum("nothing is ever cut" in text for text in texts) == 32 * 32
+
+
+def test_fields_of_earlier_versions_are_named() -> None:
+    [text] = warned(categories={"fight": {"cut_samples": 9, "flag_samples": 2}})
+    assert text.startswith("categories.fight.flag_samples, cut_samples: ")
+    assert warned(apps={"a": {"categories": {"fight": {"cut_span_ms": 0}}}})[0].startswith("apps.a: ")
+
+
+def test_limits_that_no_belief_can_reach_are_named() -> None:
+    [text] = warned(categories={"fight": {"cut_at": 0.9999}})
+    assert text.startswith("categories.fight.cut_at: a belief reaches 0.98")
+    assert warned(categories={"fight": {"cut_at": 1}}) == (), "nothing is to be cut"
+    [text] = warned(categories={"fight": {"release_at": 0.1, "belief": {"neutral": -1.0}}})
+    assert text.startswith("categories.fight.release_at: ")

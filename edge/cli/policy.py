@@ -33,6 +33,7 @@ from edge.policy import (
     explain_mode,
     explain_rule,
     parse_policy,
+    rates_of,
 )
 from edge.printable import printable
 from edge.settings_file import read_settings_text
@@ -230,7 +231,8 @@ def explain(
             {
                 "modes": [{"app": app, "tenant": tenant, **acts_on(mode)} for app, tenant, mode in acting],
                 "categories": {
-                    name: part.model_dump(mode="json") for name, part in policy.categories.items()
+                    name: {**part.model_dump(mode="json"), **rates_of(part)}
+                    for name, part in policy.categories.items()
                 },
                 "rules": [rule.model_dump(mode="json") for rule in policy.rules],
                 "overrides": overrides_of(policy),

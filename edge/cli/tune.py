@@ -1,4 +1,4 @@
-"""``edge-gate tune``: proposes thresholds and persistence from labelled footage."""
+"""``edge-gate tune``: proposes thresholds from labelled footage."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def tune(
     insecure: InsecureOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Propose thresholds and persistence for your own footage, and measure them.
+    """Propose thresholds for your own footage, and measure them.
 
     The live pipeline judges the footage once. It keeps the scores, so a second run takes seconds. Then
     every candidate runs through the gate's own window, tiers and decisions. Flags are chosen for

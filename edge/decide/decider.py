@@ -39,12 +39,13 @@ class Decision:
     """Whether a category is raised and not yet released, or a match is near. Where that could cut, the
     watermark is then frozen."""
     score: float
-    """Score of the deciding signal (FLAG, CUT), or the highest detect score (PASS)."""
+    """Score of the deciding signal (FLAG, CUT), or the highest detect score (PASS). That of a motion model's
+    signal is the belief."""
     category: str = ""
     reason: VerdictReason = VerdictReason.NONE
     signals: tuple[Signal, ...] = ()
-    """For FLAG and CUT: the signals of the samples that led to it, oldest first, then this sample's other
-    signals. For PASS: this sample's signals."""
+    """For FLAG and CUT: the signals that led to it, oldest first, then this sample's other signals. For PASS:
+    this sample's signals."""
     begin_pts_ms: int | None = None
     """For FLAG and CUT: media time of the oldest sample that voted. None for PASS."""
     shadow: bool = False
@@ -97,11 +98,8 @@ class Decider:
 
         Signals of categories that the policy does not name are recorded but decide nothing.
         """
-        now = tuple(signals)
+        now = tuple(self._counted(signal) for signal in signals)
         detected = [s for s in now if s.source is SignalSource.DETECT]
-        for signal in detected:
-            if (state := self._categories.get(signal.category)) is not None:
-                state.add_signal(signal)
         self._rules.add_signals(detected, pts_ms)
         if not near_match:
             self._said_entries.clear()
@@ -147,7 +145,7 @@ class Decider:
         )
 
     def set_policy(self, policy: Policy) -> None:
-        """Applies a new policy. Episodes, runs and the watermark of the stream continue.
+        """Applies a new policy. Episodes, beliefs and the watermark of the stream continue.
 
         Findings that the old mode withheld had no effect. A mode that acts on them does so as soon as they
         are seen again.
@@ -175,6 +173,11 @@ class Decider:
         detected = deciding is not None and deciding.source is SignalSource.DETECT
         return detected and self._policy.is_urgent(category, rule)
 
+    def _counted(self, signal: Signal) -> Signal:
+        """Adds a signal to its category. Returns it as it counts there."""
+        state = self._categories.get(signal.category) if signal.source is SignalSource.DETECT else None
+        return signal if state is None else state.add_signal(signal)
+
     def _action(self, now: tuple[Signal, ...]) -> _Found:
         """Returns the action, its signals and when the first of its samples was: CUT once per stream, FLAG
         once per episode. A CUT in shadow comes once per episode.
@@ -193,7 +196,7 @@ class Decider:
         for state in self._categories.values():
             if led := state.flag_due:
                 state.flagged = True
-                return _Found(Action.FLAG, led, _begin_of(led[0]))
+                return _Found(Action.FLAG, (led,), _begin_of(led))
         return self._ruled(Action.FLAG) or self._matched(now, Action.FLAG) or _PASS
 
     def _detected_cut(self) -> _Found | None:
@@ -202,12 +205,12 @@ class Decider:
         for state in self._categories.values():
             if (led := state.cut_due) and not self._is_heard_in_game(led):
                 state.flagged = state.cut_withheld = True
-                return _Found(Action.CUT, led, min(state.cut_run_begin_ms, _begin_of(led[0])))
+                return _Found(Action.CUT, (led,), _begin_of(led))
         return None
 
-    def _is_heard_in_game(self, led: tuple[Signal, ...]) -> bool:
+    def _is_heard_in_game(self, led: Signal) -> bool:
         """Games sound like what they show, so what is heard in one never cuts."""
-        return self._policy.games and any(signal.kind is ModelKind.AUDIO for signal in led)
+        return self._policy.games and led.kind is ModelKind.AUDIO
 
     def _ruled(self, action: Action) -> _Found | None:
         """Returns the first rule that asks for this action and has not had it."""

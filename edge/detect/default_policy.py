@@ -37,6 +37,7 @@ def policy_for(pack: PackManifest) -> Policy:
                     release_at=_RELEASE_OF_RAISE * at.raise_tier,
                     flag_at=at.flag,
                     cut_at=at.cut,
+                    belief=category.belief,
                 )
     gun, firearm, scream = (found.get(name) for name in ("gunfire", "firearm", "scream"))
     if gun is None or firearm is None:
@@ -59,9 +60,6 @@ def _of_witness(at: AloneThresholds, *, urgent: bool) -> CategoryPolicy:
         release_at=_RELEASE_OF_RAISE * at.raise_tier,
         flag_at=1.0 if at.flag is None else at.flag,
         cut_at=1.0 if at.cut is None else at.cut,
-        flag_samples=1,
-        cut_samples=1,
-        cut_span_ms=0,
     )
 
 

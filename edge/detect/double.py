@@ -26,6 +26,8 @@ class ScriptedDetector:
     input_size: tuple[int, int] = (64, 64)
     planes: list[_Luma] = field(default_factory=list)
     """Planes of each sample that was scored, uint8 ``(3, H, W)``."""
+    samples: int | None = None
+    """Number of samples that its windows hold. None: its scores count as they are."""
 
     def __post_init__(self) -> None:
         self._scaler = PlaneScaler(*self.input_size)
@@ -40,7 +42,7 @@ class ScriptedDetector:
         return planes
 
     def new_window(self) -> ScriptedWindow:
-        return ScriptedWindow(self.score_at)
+        return ScriptedWindow(self.score_at, self.samples)
 
     def shares_planes(self, other: object) -> bool:
         assert isinstance(other, ScriptedDetector)
@@ -52,6 +54,8 @@ class ScriptedWindow:
     """Stands in for a DetectWindow. Each sample gives one signal of the category ``fight``."""
 
     score_at: Callable[[int], float]
+    samples: int | None = None
 
     def add_sample(self, pts_ms: int, sample: object, tier: Tier) -> tuple[Signal, ...]:
-        return (Signal(SignalSource.DETECT, "fight", pts_ms, self.score_at(pts_ms)),)
+        score = self.score_at(pts_ms)
+        return (Signal(SignalSource.DETECT, "fight", pts_ms, score, samples=self.samples),)

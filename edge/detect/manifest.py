@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from edge.belief_policy import BeliefPolicy
 from edge.domain import Tier
 
 MAX_MODEL_BYTES = 256 * 1024 * 1024
@@ -128,8 +129,8 @@ class WindowHead(ManifestPart):
 class Thresholds(ManifestPart):
     """Default thresholds for policies.
 
-    A window at or over ``raise_tier`` asks for the alert tier. ``flag`` asks for a review. ``cut`` means a
-    violation, if it persists.
+    A window at or over ``raise_tier`` asks for the alert tier. A belief at or over ``flag`` asks for a
+    review, one at or over ``cut`` is a violation.
     """
 
     raise_tier: Probability
@@ -151,6 +152,9 @@ class Category(ManifestPart):
     head: WindowHead
     window: TierCalibration
     thresholds: Thresholds
+    belief: BeliefPolicy = BeliefPolicy()
+    """How policies gather the windows, by default. ``flag`` and ``cut`` of the thresholds are held against
+    that."""
 
 
 class ModelSpec(ManifestPart):

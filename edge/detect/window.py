@@ -101,6 +101,7 @@ class DetectWindow:
             score=category.window.of(tier).probability(raw),
             detail=f"{len(embeddings)} samples, {tier} tier",
             kind=ModelKind.MOTION,
+            samples=len(embeddings),
         )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from edge.clock import Clock
 from edge.decide import Decider, Decision, Suspicion
-from edge.domain import AccessUnit, Action, Sample, Signal, StreamId, Tier, Verdict
+from edge.domain import AccessUnit, Action, Sample, Signal, SignalSource, StreamId, Tier, Verdict
 from edge.errors import BrokenMedia
 from edge.match import MIN_QUALITY, Matcher, MatchVote, StreamMatcher
 from edge.policy import Policy
@@ -59,7 +59,7 @@ class Judgement:
     tier: Tier
     tier_changed: bool
     score: float
-    """Highest window score of all categories."""
+    """Highest score that counts of all categories: of a motion model the belief."""
     near_match: bool
     passed: StageTimes
     going_on: tuple[Signal, ...] = ()
@@ -331,9 +331,9 @@ class StreamPipeline:
     def set_detector(self, detector: DetectorPort) -> None:
         """Changes the model of the running stream between two samples.
 
-        The window begins anew, because embeddings of two models cannot be compared. Episodes and runs
-        continue. While the stream is suspicious, the old model continues for at most MODEL_WAIT_MS, so that
-        a short new window lets nobody off. A model that needs other planes begins at a keyframe.
+        The window begins anew, because embeddings of two models cannot be compared. Episodes and
+        beliefs continue. While the stream is suspicious, the old model continues for at most MODEL_WAIT_MS,
+        so that a short new window lets nobody off. A model that needs other planes begins at a keyframe.
         """
         self._next_detector, self._next_since_ms = detector, None
 
@@ -408,7 +408,6 @@ class StreamPipeline:
             seen = self._detector.infer(sample.planes)
             signals = self._window.add_sample(sample.pts_ms, seen, sample.tier)
         detected_ms = self._clock.monotonic_ms()
-        score = max((signal.score for signal in signals), default=0.0)
         match = self._policy.match
         near = False
         if match.enabled and self._matcher.hashes:
@@ -427,6 +426,7 @@ class StreamPipeline:
         hashed_ms = self._clock.monotonic_ms()
         decision = self._decider.decide(signals, sample.pts_ms, near_match=near)
         self._suspicious = decision.suspicious
+        score = max((s.score for s in decision.signals if _is_newest(s, sample)), default=0.0)
         self._note_judged(sample.pts_ms)
         tier = self._tiers.observe(sample.pts_ms, decision.suspicion)
         decided_ms = self._clock.monotonic_ms()
@@ -609,3 +609,8 @@ class StreamPipeline:
             self._times.blind.observe(pts_ms - self._judged_pts_ms)
             self._blind_ms_max = max(self._blind_ms_max, pts_ms - self._judged_pts_ms)
         self._judged_pts_ms = max(pts_ms, self._judged_pts_ms or pts_ms)
+
+
+def _is_newest(signal: Signal, sample: Sample) -> bool:
+    """Whether the detector says it of this sample, not of an earlier one."""
+    return signal.source is SignalSource.DETECT and signal.pts_ms == sample.pts_ms

@@ -1,3 +1,3 @@
-"""Chooses thresholds and persistence from labelled footage, and measures how well they work."""
+"""Chooses thresholds from labelled footage, and measures how well they work."""
 
 __all__: list[str] = []

@@ -15,7 +15,6 @@ from edge.pages import render
 from edge.tuning.charts import Axis, Line, Mark, chart
 from edge.tuning.outcome import Outcome
 from edge.tuning.result import ROWS, text
-from edge.tuning.search import CUT_SAMPLES
 from edge.tuning.simulate import Tiering
 from edge.tuning.study import THRESHOLDS, Study
 from edge.tuning.tuning import Point, Tuning
@@ -76,22 +75,19 @@ def _spread(values: Sequence[float]) -> str:
 
 def _cut_chart(tuning: Tuning, result: dict[str, Any]) -> _Figure:
     part = tuning.proposal.part
-    lines = [
-        _trade_off(f"{samples} in a row", [p for p in tuning.cut_curve if p.samples == samples])
-        for samples in CUT_SAMPLES
-    ]
+    line = _trade_off("limits of the belief", tuning.cut_curve)
     fitted = tuning.fitted
     marks = [Mark("proposed", fitted.false_cuts_per_hour.value, fitted.cut_recall.value)]
     if result["promise"]["asked"] == "false_cuts_per_hour":
         marks.append(Mark("asked for", result["promise"]["wanted"], None))
-    svg = chart("Cuts", _hours([p.false_per_hour for p in tuning.cut_curve]), _SHARE, lines, marks)
+    svg = chart("Cuts", _hours([p.false_per_hour for p in tuning.cut_curve]), _SHARE, [line], marks)
     note = f"violence cut against false cuts per calm stream-hour; proposed: {part.cut_at:g}, same footage"
     return _Figure("Cuts", note, svg)
 
 
 def _flag_chart(tuning: Tuning) -> _Figure:
     part = tuning.proposal.part
-    line = _trade_off(f"{part.flag_samples} in a row", tuning.flag_curve)
+    line = _trade_off("limits of the belief", tuning.flag_curve)
     fitted = tuning.fitted
     marks = [Mark("proposed", fitted.false_flags_per_hour.value, fitted.flag_recall.value)]
     svg = chart("Flags", _hours([p.false_per_hour for p in tuning.flag_curve]), _SHARE, [line], marks)
@@ -112,7 +108,7 @@ def _score_chart(study: Study, tuning: Tuning) -> _Figure:
     ]
     marks = [Mark(name, getattr(part, f"{name}_at"), None) for name in ("raise", "flag", "cut")]
     svg = chart("Scores", Axis("threshold", 0, 1), _SHARE, lines, marks)
-    return _Figure("Scores", "share of files whose highest window score reaches a threshold", svg)
+    return _Figure("Scores", "share of files whose highest belief reaches a threshold", svg)
 
 
 def _time_chart(outcomes: Sequence[Outcome]) -> _Figure:

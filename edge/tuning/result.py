@@ -19,7 +19,7 @@ from edge.tuning.study import Study
 from edge.tuning.tuning import Tuning
 from edge.tuning.verify import LiveCheck
 
-TUNED = ("raise_at", "flag_at", "cut_at", "release_at", "flag_samples", "cut_samples", "cut_span_ms")
+TUNED = ("raise_at", "flag_at", "cut_at", "release_at")
 ROWS = (
     ("flag_recall", "violent stretches flagged", "share"),
     ("cut_recall", "violent stretches cut", "share"),

@@ -1,10 +1,9 @@
-"""Searches thresholds and persistence for a guarantee. Pure.
+"""Searches thresholds for a guarantee. Pure.
 
-The flag comes first, by recall: among the highest thresholds that flag the wanted share of violent
-stretches, the one with the fewest false flags. The raise must come early enough: the highest threshold at
-which the calm tier alone raises what dense sampling flags. The cut comes last, by precision: among the
-candidates that keep the guarantee on the given rows, the one that cuts most violence. Ties go to fewer false
-cuts, then to the higher threshold.
+The flag comes first, by recall: the highest threshold that flags the wanted share of violent stretches.
+The raise must come early enough: the highest threshold at which the calm tier alone raises what dense
+sampling flags. The cut comes last, by precision: among the candidates that keep the guarantee on the given
+rows, the one that cuts most violence. Ties go to fewer false cuts, then to the higher threshold.
 
 Flag and raise do not depend on the guarantee. So a stricter guarantee never gives more false cuts.
 """
@@ -20,10 +19,7 @@ from edge.tuning.guarantee import Guarantee
 from edge.tuning.outcome import Outcome
 from edge.tuning.study import THRESHOLDS, Study
 
-FLAG_SAMPLES = (1, 2, 3, 5)
-CUT_SAMPLES = (2, 3, 5, 8)
-"""Candidates for the persistence of cuts. A run of n samples spans n - 1 alert intervals."""
-_NEVER = {"cut_at": 1.0, "cut_samples": 100, "cut_span_ms": 60_000}
+_NEVER = {"cut_at": 1.0}
 RAISE_SHARE = 0.98
 """Share of the stretches flagged by dense sampling that the calm tier must raise by itself."""
 
@@ -55,42 +51,37 @@ class Search:
         return Proposal(cut, reached, found.cut > 0)
 
     def _flag(self, rows: Sequence[int]) -> tuple[CategoryPolicy, bool]:
-        candidates = []
-        for flag_samples in FLAG_SAMPLES:
-            flag_at, reached = self._flag_at(rows, flag_samples)
-            raise_at = self._raise_at(rows, flag_at, flag_samples)
-            part = self.current.model_copy(
-                update={
-                    "raise_at": raise_at,
-                    "release_at": round(raise_at * self._release_of_raise, 4),
-                    "flag_at": flag_at,
-                    "flag_samples": flag_samples,
-                    **_NEVER,
-                }
-            )
-            false = counts(self.study.outcomes(rows, part)).false_flags
-            candidates.append((not reached, false, flag_samples, part))
-        missed, _, _, part = min(candidates, key=lambda candidate: candidate[:3])
-        return part, not missed
+        flag_at, reached = self._flag_at(rows)
+        raise_at = self._raise_at(rows, flag_at)
+        part = self.current.model_copy(
+            update={
+                "raise_at": raise_at,
+                "release_at": round(raise_at * self._release_of_raise, 4),
+                "flag_at": flag_at,
+                "false_flags_per_hour": None,
+                **_NEVER,
+            }
+        )
+        return part, reached
 
     @property
     def _release_of_raise(self) -> float:
         return self.current.release_at / self.current.raise_at if self.current.raise_at else 1.0
 
-    def _flag_at(self, rows: Sequence[int], flag_samples: int) -> tuple[float, bool]:
-        highest = [value for row in rows for value in self.study.flaggable(row, flag_samples)]
+    def _flag_at(self, rows: Sequence[int]) -> tuple[float, bool]:
+        highest = [value for row in rows for value in self.study.flaggable(row, self.current.belief)]
         for threshold in reversed(THRESHOLDS):
             if _share(highest, threshold) >= self.flag_recall:
                 return threshold, True
         lowest = min((value for value in highest if value is not None), default=THRESHOLDS[0])
         return lowest, False
 
-    def _raise_at(self, rows: Sequence[int], flag_at: float, flag_samples: int) -> float:
+    def _raise_at(self, rows: Sequence[int], flag_at: float) -> float:
         peaks = [
             peak
             for row in rows
             for peak, highest in zip(
-                self.study.calm_peaks[row], self.study.flaggable(row, flag_samples), strict=True
+                self.study.calm_peaks[row], self.study.flaggable(row, self.current.belief), strict=True
             )
             if highest is not None and highest >= flag_at and peak is not None
         ]
@@ -104,25 +95,15 @@ class Search:
         for part in self.cuts(flag):
             found = counts(self.cut_outcomes(rows, part))
             if self.promise.kept_by(found):
-                worth = (-found.cut, found.false_cuts, -part.cut_at, part.cut_samples)
+                worth = (-found.cut, found.false_cuts, -part.cut_at)
                 if best is None or worth < best[0]:
                     best = (worth, part)
         assert best is not None, "a promise is kept where nothing is cut"
         return best[1]
 
     def cuts(self, flag: CategoryPolicy) -> list[CategoryPolicy]:
-        """Every candidate for the cut beside a given flag, plus one that practically never cuts."""
-        interval_ms = self.study.simulator.tiers.alert_interval_ms
-        tried = [
-            (threshold, samples, (samples - 1) * interval_ms)
-            for samples in CUT_SAMPLES
-            for threshold in THRESHOLDS
-            if threshold >= flag.flag_at
-        ]
-        return [
-            flag.model_copy(update={"cut_at": at, "cut_samples": samples, "cut_span_ms": min(span, 60_000)})
-            for at, samples, span in tried
-        ] + [flag.model_copy(update=_NEVER)]
+        """Every candidate for the cut beside a given flag. The last, 1, never cuts."""
+        return [flag.model_copy(update={"cut_at": at}) for at in THRESHOLDS if at >= flag.flag_at]
 
     def cut_outcomes(self, rows: Sequence[int], part: CategoryPolicy) -> list[Outcome]:
         """Outcomes of these files. A file that is not cut has the same outcome for every cut."""

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.belief_policy import BeliefPolicy
 from edge.decide import Decider
 from edge.detect import DetectWindow, MotionSpec, SampleScore
 from edge.domain import Action, Signal, Tier
@@ -37,11 +38,7 @@ class Step:
     pts_ms: int
     tier: Tier
     signals: tuple[Signal, ...]
-    """Signals of the tuned category only."""
-
-    @property
-    def score(self) -> float:
-        return self.signals[0].score
+    """Windows of the tuned category only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +47,7 @@ class StreamTrace:
 
     steps: tuple[Step, ...]
     highest: float
-    """Highest score; -1 without a sample."""
+    """Highest belief; -1 without a sample."""
     alert_ms: int
     """Time in alert tier."""
 
@@ -62,13 +59,13 @@ class Tiering:
     raise_at: float
     release_at: float
     flag_at: float
-    flag_samples: int
+    belief: BeliefPolicy
     from_calm: bool = False
     """Treat every file as part of a stream that was calm before."""
 
     @classmethod
     def of(cls, part: CategoryPolicy, *, from_calm: bool = False) -> Tiering:
-        return cls(part.raise_at, part.release_at, part.flag_at, part.flag_samples, from_calm)
+        return cls(part.raise_at, part.release_at, part.flag_limit, part.belief, from_calm)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +111,8 @@ class Simulator:
             raise_at=tiering.raise_at,
             release_at=tiering.release_at,
             flag_at=tiering.flag_at,
-            flag_samples=tiering.flag_samples,
             cut_at=1.0,
-            cut_samples=100,
+            belief=tiering.belief,
         )
         tiers = self.tiers
         if tiering.from_calm and start_ms == 0:
@@ -127,7 +123,7 @@ class Simulator:
         jumps = [int(pts) for pts in track.jumps_ms]
         alert_pts, calm_pts = track.alert_ms.tolist(), track.calm_ms.tolist()
         steps: list[Step] = []
-        now, alert_ms = start_ms - 1, 0
+        now, alert_ms, highest = start_ms - 1, 0, -1.0
         state.at(start_ms)
         while True:
             following = bisect_right(alert_pts, now)
@@ -148,8 +144,9 @@ class Simulator:
                 step = self._calm(track, following, window)
             steps.append(step)
             now = step.pts_ms
-            state.observe(now, decider.decide(step.signals, now).suspicion)
-        highest = max((step.score for step in steps), default=-1.0)
+            decision = decider.decide(step.signals, now)
+            highest = max(highest, decision.score)
+            state.observe(now, decision.suspicion)
         return StreamTrace(tuple(steps), highest, alert_ms)
 
     def policy(self, part: CategoryPolicy) -> Policy:

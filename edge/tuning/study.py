@@ -1,6 +1,6 @@
 """Scored, labelled footage, and what each candidate does on it. Caches every answer. Pure.
 
-A file that is not cut at a threshold is not cut at a higher one, nor with more persistence. So a binary
+A file that is not cut at a threshold is not cut at a higher one. So a binary
 search finds the highest threshold that cuts the file, and only lower thresholds need counting.
 """
 
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from edge.belief_policy import BeliefPolicy
 from edge.domain import Action
 from edge.policy import CategoryPolicy
 from edge.tuning.labels import LabelledFile, Truth, label_spans
@@ -20,7 +21,6 @@ from edge.tuning.track import Track
 THRESHOLDS = (*(step / 50 for step in range(1, 50)), 0.985, 0.99, 0.993, 0.995, 0.997, 0.998, 0.999, 1.0)
 """Candidates for every threshold, ascending."""
 _NEVER = 1.0
-_WHATEVER = Tiering(1.0, 1.0, 1.0, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,8 @@ class Study:
             for footage, track in scored
         ]
         self._traces: dict[tuple[int, Tiering, int], StreamTrace] = {}
-        self._flaggable: dict[tuple[int, int], list[float | None]] = {}
-        self._cuttable: dict[tuple[int, Tiering, int, int], float | None] = {}
+        self._flaggable: dict[tuple[int, BeliefPolicy], list[float | None]] = {}
+        self._cuttable: dict[tuple[int, Tiering], float | None] = {}
         self._outcomes: dict[tuple[int, CategoryPolicy, bool], Outcome] = {}
 
     @cached_property
@@ -69,23 +69,25 @@ class Study:
             steps = self.simulator.calm(one.track) if one.truth.violent else ()
             found.append(
                 [
-                    max((s.score for s in steps if start <= s.pts_ms <= end), default=None)
+                    max((s.signals[0].score for s in steps if start <= s.pts_ms <= end), default=None)
                     for start, end in one.truth.violent
                 ]
             )
         return found
 
-    def flaggable(self, row: int, flag_samples: int) -> list[float | None]:
+    def flaggable(self, row: int, belief: BeliefPolicy) -> list[float | None]:
         """For each violent stretch, the highest of THRESHOLDS at which dense sampling flags it."""
-        key = (row, flag_samples)
+        key = (row, belief)
         if key not in self._flaggable:
             self._flaggable[key] = [
-                self._flaggable_at(self._dense[row], start, end + self.grace_ms, flag_samples)
+                self._flaggable_at(self._dense[row], start, end + self.grace_ms, belief)
                 for start, end in self.files[row].truth.violent
             ]
         return self._flaggable[key]
 
-    def _flaggable_at(self, steps: Sequence[Step], start: int, end: int, flag_samples: int) -> float | None:
+    def _flaggable_at(
+        self, steps: Sequence[Step], start: int, end: int, belief: BeliefPolicy
+    ) -> float | None:
         inside = [step for step in steps if start <= step.pts_ms <= end]
 
         def flags(threshold: float) -> bool:
@@ -94,8 +96,7 @@ class Study:
                 release_at=threshold,
                 flag_at=threshold,
                 cut_at=_NEVER,
-                cut_samples=100,
-                flag_samples=flag_samples,
+                belief=belief,
             )
             return bool(decisions_of(inside, self.simulator.policy(part)))
 
@@ -104,7 +105,7 @@ class Study:
     def trace(self, row: int, tiering: Tiering, start_ms: int = 0) -> StreamTrace:
         track = self.files[row].track
         if start_ms == 0 and not tiering.from_calm and self.simulator.is_new_throughout(track):
-            tiering = _WHATEVER
+            tiering = Tiering(1.0, 1.0, 1.0, tiering.belief)
         key = (row, tiering, start_ms)
         if key not in self._traces:
             self._traces[key] = self.simulator.trace(track, tiering, start_ms)
@@ -113,7 +114,7 @@ class Study:
     def cuttable(self, row: int, part: CategoryPolicy) -> float | None:
         """The highest of THRESHOLDS that cuts the file at all, whatever ``part.cut_at`` says."""
         tiering = Tiering.of(part)
-        key = (row, tiering, part.cut_samples, part.cut_span_ms)
+        key = (row, tiering)
         if key not in self._cuttable:
             trace = self.trace(row, tiering)
 
@@ -157,7 +158,7 @@ class Study:
         start_ms = alert_ms = 0
         while True:
             trace = self.trace(row, tiering, start_ms)
-            found = decisions_of(trace.steps, policy) if trace.highest >= part.flag_at else []
+            found = decisions_of(trace.steps, policy) if trace.highest >= part.flag_limit else []
             done += found
             if not found or found[-1].action is not Action.CUT:
                 return done, alert_ms + trace.alert_ms

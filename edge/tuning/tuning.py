@@ -10,7 +10,7 @@ from edge.policy import CategoryPolicy
 from edge.tuning.figures import Counts, Figures, counts, figures
 from edge.tuning.guarantee import Guarantee, Support, evidence
 from edge.tuning.outcome import Outcome
-from edge.tuning.search import CUT_SAMPLES, Proposal, Search
+from edge.tuning.search import Proposal, Search
 from edge.tuning.study import THRESHOLDS, Study
 
 FOLDS = 5
@@ -24,7 +24,6 @@ class Point:
     """One candidate on a trade-off curve, on all footage."""
 
     threshold: float
-    samples: int
     recall: float
     false_per_hour: float
 
@@ -132,9 +131,8 @@ def _has_both(study: Study, rows: Sequence[int]) -> bool:
 def _cut_curve(search: Search, chosen: CategoryPolicy) -> list[Point]:
     points = []
     for part in search.cuts(chosen):
-        if part.cut_samples in CUT_SAMPLES:
-            found = counts(search.cut_outcomes(search.study.rows, part))
-            points.append(_point(part.cut_at, part.cut_samples, found.cut, found.false_cuts, found))
+        found = counts(search.cut_outcomes(search.study.rows, part))
+        points.append(_point(part.cut_at, found.cut, found.false_cuts, found))
     return points
 
 
@@ -144,9 +142,9 @@ def _flag_curve(study: Study, chosen: CategoryPolicy) -> list[Point]:
         if chosen.raise_at <= threshold <= chosen.cut_at:
             part = chosen.model_copy(update={"flag_at": threshold})
             found = counts(study.outcomes(study.rows, part))
-            points.append(_point(threshold, part.flag_samples, found.flagged, found.false_flags, found))
+            points.append(_point(threshold, found.flagged, found.false_flags, found))
     return points
 
 
-def _point(threshold: float, samples: int, hits: int, false: int, found: Counts) -> Point:
-    return Point(threshold, samples, hits / max(found.events, 1), false / max(found.calm_hours, 1e-9))
+def _point(threshold: float, hits: int, false: int, found: Counts) -> Point:
+    return Point(threshold, hits / max(found.events, 1), false / max(found.calm_hours, 1e-9))

@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from edge.detect.manifest import TierCalibration
-from models.train.calibrate import choose_thresholds, platt
+from models.train.calibrate import BELIEF, chosen, platt
 from models.train.export import write_fp32, write_int8, write_manifest, write_model
 from models.train.features import clip_features
-from models.train.folds import CUT_SAMPLES, FLAG_SAMPLES, ClipLogits, held_for, held_out
+from models.train.folds import ClipLogits, beliefs, held_out
 from models.train.head import fit_head
 from models.train.index import ROOT, SEED, Clip, data_digest, read_index, read_splits
 from models.train.report import aucs, print_report
 from models.train.samples import calibration_samples, clip_samples, motion
+from models.train.sampling import STEP_MS
 from models.train.scores import SCORES_NAME, ClipScore, write_scores
 
 
@@ -82,8 +83,8 @@ def clip_scores(table: Table, logits: list[ClipLogits], calibration: TierCalibra
                 mean=round(float(live.mean()), 5),
                 peak=round(float(live.max()), 5),
                 calm_tier=round(calibration.calm.probability(float(raw.calm.max())), 5),
-                flaggable=round(held_for(live, FLAG_SAMPLES), 5),
-                cuttable=round(held_for(live, CUT_SAMPLES), 5),
+                belief=round(float(beliefs(live, BELIEF).max()), 5),
+                seconds=round(len(live) * STEP_MS / 1000, 1),
             )
         )
     return scores
@@ -118,12 +119,7 @@ def main(
     protocols["held_out"] = clip_scores(table, unseen, calibration)
 
     measured = protocols["oof"] + protocols["held_out"]
-    thresholds = choose_thresholds(
-        np.array([score.calm_tier for score in measured]),
-        np.array([score.flaggable for score in measured]),
-        np.array([score.cuttable for score in measured]),
-        np.tile(table.violent, 2),
-    )
+    thresholds, belief = chosen(measured)
 
     head = fit_head(features, table.violent, table.sources)
     model = output / "fight-lite0-int8.onnx"
@@ -135,6 +131,7 @@ def main(
         head=head,
         calibration=calibration,
         thresholds=thresholds,
+        belief=belief,
         data_digest=data_digest(table.clips),
         measured=aucs(protocols),
     )

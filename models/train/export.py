@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from edge.belief_policy import BeliefPolicy
 from edge.detect.manifest import (
     Calibration,
     Category,
@@ -94,6 +95,7 @@ def write_manifest(
     head: Head,
     calibration: TierCalibration,
     thresholds: Thresholds,
+    belief: BeliefPolicy,
     data_digest: str,
     measured: dict[str, float],
 ) -> MotionSpec:
@@ -117,7 +119,12 @@ def write_manifest(
         window_ms=WINDOW_SAMPLES * STEP_MS - 1,
         categories=(
             Category(
-                name="fight", sample=sample, head=head.window, window=calibration, thresholds=thresholds
+                name="fight",
+                sample=sample,
+                head=head.window,
+                window=calibration,
+                thresholds=thresholds,
+                belief=belief,
             ),
         ),
         data_digest=data_digest,

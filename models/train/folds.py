@@ -8,13 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
+from edge.belief_policy import BeliefPolicy
+from edge.decide.belief import Belief
 from edge.detect.manifest import TierCalibration
-from models.train.head import HALF_WINDOW, Features, Head, Labels, fit_head, live_spans
+from models.train.head import HALF_WINDOW, WINDOW_SAMPLES, Features, Head, Labels, fit_head, live_spans
 from models.train.sampling import STEP_MS
 
-FLAG_SAMPLES = 2
-CUT_SAMPLES = 3
-"""Consecutive samples over the threshold that the default policy wants before it flags or cuts."""
 GOP_MS = 2000
 """Interval of keyframes that the calm-tier figures assume."""
 
@@ -45,10 +44,15 @@ class ClipLogits:
         return np.array([calibration.alert.probability(float(raw)) for raw in self.windows])
 
 
-def held_for(values: Values, samples: int) -> float:
-    """The highest score that ``samples`` consecutive values reach. 0 if there are fewer values."""
-    runs = [values[start : start + samples].min() for start in range(len(values) - samples + 1)]
-    return float(max(runs, default=0.0))
+def beliefs(live: Values, policy: BeliefPolicy) -> Values:
+    """The belief after each live window ``(S,)``, as a stream in the alert tier gathers it."""
+    belief = Belief(policy)
+    return np.array(
+        [
+            belief.add(index * STEP_MS, float(score), min(index + 1, WINDOW_SAMPLES))
+            for index, score in enumerate(live)
+        ]
+    )
 
 
 def score_clip(head: Head, features: Features) -> ClipLogits:

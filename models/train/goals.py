@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from edge.detect.manifest import Thresholds
 from edge.detect.measures import recall_at_precision, roc_auc
 from edge.intervals import Interval, bootstrap, rate_upper_bound
-from models.train.scores import ClipScore, Labels, Protocols, Values, columns, strong_motion
+from models.train.scores import ClipScore, Labels, Protocols, Values, columns, passes, strong_motion
 
 COST_MS = 6.0
 BLOCK_AUC = 0.92
@@ -60,7 +60,7 @@ def goals(
     ]
     for name, scores in (("out of fold", oof), ("source held out", unseen)):
         strong = strong_motion(scores)
-        cut = sum(score.cuttable >= thresholds.cut for score in strong)
+        cut = sum(passes(score, "belief", thresholds.cut) for score in strong)
         bound = rate_upper_bound(cut, len(strong))
         text = f"{cut} of {len(strong)} clips, at most {bound:.1%} (95 %)"
         rows.append(Goal(f"false cuts on calm clips with strong motion, {name}", "0", text, cut == 0))

@@ -35,6 +35,7 @@ from models.train.scores import (
     Values,
     columns,
     parts,
+    passes,
     read_scores,
     strong_motion,
 )
@@ -110,10 +111,12 @@ def actions(thresholds: Thresholds, scores: list[ClipScore]) -> list[dict[str, A
     strong = strong_motion(scores)
     for what, kind, limit in (
         ("raised by the calm tier", "calm_tier", thresholds.raise_tier),
-        ("flagged", "flaggable", thresholds.flag),
-        ("cut", "cuttable", thresholds.cut),
+        ("flagged", "belief", thresholds.flag),
+        ("cut", "belief", thresholds.cut),
     ):
-        over = [score for score in scores if getattr(score, kind) >= limit]
+        if all(getattr(score, kind) is None for score in scores):
+            continue
+        over = [score for score in scores if passes(score, kind, limit)]
         calm, calm_clips = sum(not s.violent for s in over), sum(not s.violent for s in scores)
         found.append(
             {
@@ -124,7 +127,7 @@ def actions(thresholds: Thresholds, scores: list[ClipScore]) -> list[dict[str, A
                 "calm": calm,
                 "calm_clips": calm_clips,
                 "calm_share_upper_95": round(rate_upper_bound(calm, calm_clips), 4),
-                "strong_motion_calm": sum(getattr(score, kind) >= limit for score in strong),
+                "strong_motion_calm": sum(passes(score, kind, limit) for score in strong),
                 "strong_motion_calm_clips": len(strong),
             }
         )

@@ -41,10 +41,9 @@ class ClipScore:
     peak: float
     calm_tier: float
     """Best of the samples that the calm tier takes."""
-    flaggable: float
-    cuttable: float
-    """Score that the clip holds for as many samples as the policy wants before it cuts; ``flaggable``
-    likewise."""
+    belief: float | None = None
+    """Highest belief, by which the gate flags and cuts. None: not measured."""
+    seconds: float = 0.0
 
 
 Protocols = dict[str, list[ClipScore]]
@@ -84,6 +83,12 @@ def columns(scores: Iterable[ClipScore], kind: str = "mean") -> tuple[Labels, Va
         np.array([getattr(score, kind) for score in rows], dtype=np.float64),
         np.array([score.group for score in rows], dtype=np.str_),
     )
+
+
+def passes(score: ClipScore, kind: str, limit: float) -> bool:
+    """Whether a clip has a score of this kind, and it is at or over a limit."""
+    value = getattr(score, kind)
+    return value is not None and value >= limit
 
 
 def strong_motion(scores: list[ClipScore]) -> list[ClipScore]:

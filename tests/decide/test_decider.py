@@ -13,9 +13,7 @@ from edge.decide import Decider, Decision
 from edge.domain import Action, ModelKind, Signal, SignalSource
 from edge.policy import CategoryPolicy, MatchPolicy, Mode, Policy
 
-FIGHT = CategoryPolicy(
-    raise_at=0.2, flag_at=0.5, cut_at=0.85, release_at=0.15, flag_samples=2, cut_samples=3, cut_span_ms=400
-)
+FIGHT = CategoryPolicy(raise_at=0.2, flag_at=0.5, cut_at=0.85, release_at=0.15)
 
 
 def policy(**changes: object) -> Policy:
@@ -23,6 +21,7 @@ def policy(**changes: object) -> Policy:
 
 
 def detect(score: float, pts_ms: int, category: str = "fight") -> Signal:
+    """A score that counts as it is: that of no window."""
     return Signal(SignalSource.DETECT, category, pts_ms, score)
 
 
@@ -43,21 +42,17 @@ def actions(decisions: list[Decision]) -> str:
 
 def test_one_flag_an_episode() -> None:
     scores = [0.6, 0.6, 0.6, 0.3, 0.6, 0.6, 0.1, 0.6, 0.6]
-    assert actions(run(Decider(policy()), scores)) == "pfppppppf"
+    assert actions(run(Decider(policy()), scores)) == "fppppppfp"
 
 
-def test_flag_wants_samples_in_a_row() -> None:
-    assert actions(run(Decider(policy()), [0.6, 0.4, 0.6, 0.4, 0.6])) == "ppppp"
-
-
-def test_cut_once_after_samples_and_span() -> None:
-    assert actions(run(Decider(policy()), [0.9] * 6)) == "pfcppp"
+def test_cut_once() -> None:
+    assert actions(run(Decider(policy()), [0.6, 0.9, 0.9, 0.9])) == "fcpp"
 
 
 def test_what_can_only_flag_holds_nothing_back() -> None:
     flags = FIGHT.model_copy(update={"alone": Action.FLAG})
     found = run(Decider(policy(categories={"fight": flags})), [0.9] * 6)
-    assert actions(found) == "pfpppp"
+    assert actions(found) == "fppppp"
     assert [one.cleared_pts_ms for one in found] == [one.pts_ms for one in found]
     assert all(one.suspicious for one in found)
     holds = run(Decider(policy()), [0.1, 0.3, 0.3])
@@ -67,46 +62,89 @@ def test_what_can_only_flag_holds_nothing_back() -> None:
 @pytest.mark.parametrize("games", [False, True])
 def test_sound_that_never_cuts_in_games_holds_nothing_back_there(games: bool) -> None:
     decider = Decider(policy(games=games, categories={"gunfire": FIGHT}))
-    heard = [replace(detect(0.9, at, "gunfire"), kind=ModelKind.AUDIO) for at in range(0, 1200, 200)]
+    heard = [
+        replace(detect(0.6 if at == 0 else 0.9, at, "gunfire"), kind=ModelKind.AUDIO)
+        for at in range(0, 1200, 200)
+    ]
     found = [decider.decide((signal,), signal.pts_ms) for signal in heard]
-    assert actions(found) == ("pfpppp" if games else "pfcppp")
+    assert actions(found) == ("fppppp" if games else "fcpppp")
     assert found[-1].cleared_pts_ms == (1000 if games else -1)
 
 
 def test_the_policy_says_what_is_urgent() -> None:
     urgent = FIGHT.model_copy(update={"urgent": True})
-    found = run(Decider(policy(categories={"fight": urgent})), [0.1, 0.6, 0.6, 0.9, 0.9, 0.9])
-    assert [one.urgent for one in found] == [False, False, True, False, False, True]
+    found = run(Decider(policy(categories={"fight": urgent})), [0.1, 0.6, 0.6, 0.9, 0.9])
+    assert [one.urgent for one in found] == [False, True, False, True, False]
     assert not any(one.urgent for one in run(Decider(policy()), [0.9] * 6))
     known = Decider(policy(categories={"known": urgent}, match=MatchPolicy(k=1)))
     assert not known.decide((match(0),), 0, near_match=True).urgent
 
 
-def test_cut_waits_for_the_span() -> None:
-    assert actions(run(Decider(policy()), [0.9] * 8, step_ms=100)) == "pfppcppp"
-
-
-def test_a_sample_under_the_threshold_starts_the_run_anew() -> None:
-    assert "c" not in actions(run(Decider(policy()), [0.9, 0.9, 0.84] * 4))
-
-
-def test_cut_carries_the_samples_that_led_to_it() -> None:
-    cut = run(Decider(policy()), [0.9, 0.95, 0.99])[-1]
+def test_cut_carries_the_signal_that_led_to_it() -> None:
+    cut = run(Decider(policy()), [0.6, 0.99])[-1]
     assert (cut.action, cut.category, cut.reason, cut.score) == (Action.CUT, "fight", "detector", 0.99)
-    assert [s.score for s in cut.signals] == [0.9, 0.95, 0.99]
+    assert [s.score for s in cut.signals] == [0.99]
 
 
-def test_a_verdict_says_since_when_its_samples_voted() -> None:
-    decisions = run(Decider(policy()), [0.1, 0.3, 0.6, 0.9, 0.9, 0.9], start_ms=1000)
-    assert [(d.action.value[0], d.begin_pts_ms) for d in decisions if d.begin_pts_ms is not None] == [
-        ("f", 1400),
-        ("c", 1600),
+def window(score: float, pts_ms: int, samples: int = 10) -> Signal:
+    return Signal(SignalSource.DETECT, "fight", pts_ms, score, samples=samples, detail=f"{samples} samples")
+
+
+def run_windows(
+    decider: Decider, scores: list[float], samples: int = 10, start_ms: int = 0
+) -> list[Decision]:
+    return [
+        decider.decide((window(score, start_ms + i * 200, samples),), start_ms + i * 200)
+        for i, score in enumerate(scores)
     ]
 
 
-def test_the_span_of_a_long_run_is_not_that_of_its_newest_samples() -> None:
-    cut = run(Decider(policy()), [0.9] * 5, step_ms=100)[-1]
-    assert (cut.action, cut.begin_pts_ms, len(cut.signals)) == (Action.CUT, 0, 3)
+def test_windows_in_warm_up_raise_and_never_act() -> None:
+    decider = Decider(policy())
+    decisions = run_windows(decider, [0.99] * 50, samples=2)
+    assert set(actions(decisions)) == {"p"}
+    assert all(d.suspicious for d in decisions)
+    assert [d.cleared_pts_ms for d in decisions] == [-1] * 50
+    anything = {"fight": {"release_at": 0, "raise_at": 0, "flag_at": 0, "cut_at": 0}}
+    assert set(actions(run_windows(Decider(policy(categories=anything)), [0.99] * 9, samples=2))) == {"p"}
+
+
+def test_one_high_window_is_no_ground_for_anything_and_seconds_of_them_are() -> None:
+    once = run_windows(Decider(policy()), [*[0.05] * 10, 0.99, *[0.05] * 10])
+    assert set(actions(once)) == {"p"}
+    decisions = run_windows(Decider(policy()), [*[0.05] * 10, *[0.98] * 15], start_ms=1000)
+    flag, cut = (next(d for d in decisions if d.action is action) for action in (Action.FLAG, Action.CUT))
+    assert 3000 < flag.pts_ms < cut.pts_ms < 5000
+    for verdict in (flag, cut):
+        assert verdict.begin_pts_ms == 3000
+        [led] = verdict.signals
+        assert led.score == verdict.score
+        assert led.begin_pts_ms == 3000
+    windows = (cut.pts_ms - 3000) // 200 + 1
+    span = f"belief of {windows} windows in {(cut.pts_ms - 3000) / 1000:.1f} s"
+    assert cut.signals[0].detail == f"{span}; the newest: 0.980 of 10 samples"
+
+
+def test_more_samples_than_the_warm_up_count_alike_and_time_does_the_rest() -> None:
+    few, many = (run_windows(Decider(policy()), [0.98] * 9, samples=count) for count in (3, 10))
+    assert [d.score for d in few] == [d.score for d in many]
+
+
+def test_a_gap_lets_a_belief_fade_and_a_time_that_goes_back_ends_it() -> None:
+    decider = Decider(policy())
+    believed = run_windows(decider, [0.9] * 8)[-1].score
+    faded = decider.decide((window(0.5, 9_400, samples=1),), 9_400).score
+    assert Decider(policy()).decide((window(0.5, 0, samples=1),), 0).score < faded < believed
+    assert decider.decide((window(0.9, 100),), 100).score < faded
+
+
+def test_an_episode_lasts_until_the_belief_is_low_too() -> None:
+    """A window that says little does not end what was flagged, or each dip would be another FLAG."""
+    decisions = run_windows(Decider(policy()), [*[0.97] * 6, 0.05, *[0.97] * 3, *[0.02] * 30, *[0.97] * 6])
+    assert actions(decisions[:10]).count("f") == 1
+    assert decisions[6].suspicious
+    assert not decisions[38].suspicious
+    assert actions(decisions).count("f") == 2
 
 
 def test_a_match_rests_on_all_samples_that_voted_for_it() -> None:
@@ -186,8 +224,8 @@ def test_shadow_decides_the_same_and_holds_nothing() -> None:
 
 def test_the_detector_in_shadow_never_keeps_known_footage_from_being_cut() -> None:
     decider = Decider(policy(mode=Mode.KNOWN_FOOTAGE))
-    withheld = run(decider, [0.9] * 6)
-    assert actions(withheld) == "pfcppp"
+    withheld = run(decider, [0.6, *[0.9] * 5])
+    assert actions(withheld) == "fcpppp"
     assert all(d.shadow for d in withheld if d.action is not Action.PASS)
     assert [d.cleared_pts_ms for d in withheld] == [d.pts_ms for d in withheld], "shadow holds nothing back"
     both = decider.decide((detect(0.9, 1200), match(1200)), 1200, near_match=True)
@@ -198,7 +236,7 @@ def test_the_detector_in_shadow_never_keeps_known_footage_from_being_cut() -> No
 
 def test_known_footage_is_cut_before_the_detector_says_in_shadow_what_it_would_cut() -> None:
     decider = Decider(policy(mode=Mode.KNOWN_FOOTAGE))
-    run(decider, [0.9, 0.9])
+    run(decider, [0.6, 0.6])
     at_once = decider.decide((detect(0.9, 400), match(400)), 400, near_match=True)
     assert (at_once.action, at_once.reason, at_once.shadow) == (Action.CUT, "match", False)
 
@@ -210,14 +248,17 @@ def test_known_footage_holds_the_watermark_and_the_detector_in_shadow_does_not()
 
 
 def test_shadow_says_each_episode_that_it_would_cut() -> None:
-    scores = [0.9] * 4 + [0.1] + [0.9] * 4
-    assert actions(run(Decider(policy(mode=Mode.SHADOW)), scores)) == "pfcpppfcp"
+    scores = [0.6, 0.9, 0.9, 0.1, 0.6, 0.9, 0.9]
+    assert actions(run(Decider(policy(mode=Mode.SHADOW)), scores)) == "fcppfcp"
 
 
 def test_what_goes_on_after_its_flag_is_said_with_each_sample() -> None:
     decisions = run(Decider(policy()), [0.6, 0.6, 0.7, 0.3, 0.1, 0.6, 0.6, 0.6])
-    assert actions(decisions) == "pfppppfp"
-    assert [[s.score for s in d.going_on] for d in decisions] == [[], [], [0.7], [0.3], [], [], [], [0.6]]
+    assert actions(decisions) == "fppppfpp"
+    assert [[s.score for s in d.going_on] for d in decisions] == [
+        *([], [0.6], [0.7], [0.3]),
+        *([], [], [0.6], [0.6]),
+    ]
 
 
 def test_known_sound_and_footage_that_only_flag_go_on() -> None:
@@ -246,10 +287,12 @@ def test_category_without_policy_decides_nothing() -> None:
 
 def test_new_policy_keeps_what_was_seen() -> None:
     decider = Decider(policy())
-    run(decider, [0.9, 0.9])
-    stricter = policy(categories={"fight": FIGHT.model_copy(update={"cut_samples": 2, "cut_span_ms": 200})})
+    believed = run_windows(decider, [0.9] * 8)
+    assert actions(believed).count("f") == 1
+    assert "c" not in actions(believed)
+    stricter = policy(categories={"fight": FIGHT.model_copy(update={"cut_at": 0.7})})
     decider.set_policy(stricter)
-    assert decider.decide((detect(0.9, 400),), 400).action is Action.CUT
+    assert decider.decide((window(0.9, 1600),), 1600).action is Action.CUT
 
 
 @pytest.mark.parametrize("signal", [detect(0.95, 0), match(0)], ids=["detector", "match"])
@@ -280,11 +323,14 @@ samples = st.lists(
 )
 
 
-def play(decider: Decider, case: list[tuple[float, int, bool, bool]]) -> list[Decision]:
+def play(
+    decider: Decider, case: list[tuple[float, int, bool, bool]], *, gathered: bool = False
+) -> list[Decision]:
     now, decisions = 0, []
     for score, step, near, counted in case:
         now += step
-        signals = (detect(score, now), *((match(now),) if near and counted else ()))
+        one = window(score, now, samples=step % 7) if gathered else detect(score, now)
+        signals = (one, *((match(now),) if near and counted else ()))
         decisions.append(decider.decide(signals, now, near_match=near))
     return decisions
 
@@ -295,9 +341,9 @@ def test_replay_gives_the_same(case: list[tuple[float, int, bool, bool]], mode: 
     assert play(Decider(policy(mode=mode)), case) == play(Decider(policy(mode=mode)), case)
 
 
-@given(samples)
-def test_watermark_rules(case: list[tuple[float, int, bool, bool]]) -> None:
-    decisions = play(Decider(policy()), case)
+@given(samples, st.booleans())
+def test_watermark_rules(case: list[tuple[float, int, bool, bool]], gathered: bool) -> None:
+    decisions = play(Decider(policy()), case, gathered=gathered)
     cuts = [i for i, d in enumerate(decisions) if d.action is Action.CUT]
     assert len(cuts) <= 1
     clear = -1
@@ -307,7 +353,8 @@ def test_watermark_rules(case: list[tuple[float, int, bool, bool]]) -> None:
         assert decision.cleared_pts_ms == clear
     if cuts:
         # Nothing that led to the cut was passed. It is held back from the first suspicious sample on.
-        led = decisions[cuts[0]].signals[0].pts_ms
+        cut = decisions[cuts[0]]
+        led = cut.signals[0].pts_ms if cut.begin_pts_ms is None else cut.begin_pts_ms
         assert decisions[-1].cleared_pts_ms < led
 
 

@@ -17,9 +17,7 @@ from edge.policy import CategoryPolicy, Mode, Policy, explain_rule, parse_policy
 from edge.reasons import VerdictReason
 
 KINDS = {"gunfire": ModelKind.AUDIO, "scream": ModelKind.AUDIO, "firearm": ModelKind.FRAME}
-GUNFIRE = CategoryPolicy(
-    alone=Action.FLAG, raise_at=0.3, flag_at=0.66, cut_at=1.0, flag_samples=1, cut_samples=1, cut_span_ms=0
-)
+GUNFIRE = CategoryPolicy(alone=Action.FLAG, raise_at=0.3, flag_at=0.66, cut_at=1.0)
 SCREAM = GUNFIRE.model_copy(update={"alone": Action.PASS})
 
 

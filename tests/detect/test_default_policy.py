@@ -20,10 +20,10 @@ def test_without_a_file_the_detector_is_in_shadow() -> None:
 
 def test_a_file_names_the_fields_that_differ(tmp_path: Path) -> None:
     file = tmp_path / "first.json"
-    file.write_text('{"mode": "enforce", "categories": {"fight": {"cut_samples": 9}}}')
+    file.write_text('{"mode": "enforce", "categories": {"fight": {"cut_at": 0.95}}}')
     first, usual = first_policy(default_model_directory(), file), default_policy(default_model_directory())
     assert first.mode is Mode.ENFORCE
-    assert first.categories["fight"] == usual.categories["fight"].model_copy(update={"cut_samples": 9})
+    assert first.categories["fight"] == usual.categories["fight"].model_copy(update={"cut_at": 0.95})
     assert first.model_copy(update={"mode": usual.mode, "categories": usual.categories}) == usual
 
 

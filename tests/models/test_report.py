@@ -36,8 +36,7 @@ def clip(number: int, violent: bool, score: float, source: str, motion: float = 
         mean=score,
         peak=score,
         calm_tier=score,
-        flaggable=score,
-        cuttable=score,
+        belief=score,
     )
 
 
@@ -64,7 +63,7 @@ def test_a_perfect_detector_meets_every_goal(protocols: Protocols) -> None:
 
 def test_a_false_cut_is_a_missed_goal(protocols: Protocols) -> None:
     moving = max((row for row in protocols["oof"] if not row.violent), key=lambda row: row.motion)
-    worse = [replace(row, cuttable=0.95) if row is moving else row for row in protocols["oof"]]
+    worse = [replace(row, belief=0.95) if row is moving else row for row in protocols["oof"]]
     assert met(protocols, "strong motion, out of fold")
     assert not met({**protocols, "oof": worse}, "strong motion, out of fold")
     assert met({**protocols, "oof": worse}, "strong motion, source held out")

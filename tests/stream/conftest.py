@@ -56,8 +56,9 @@ class Watch:
         extradata: bytes | None = None,
         matcher: Matcher | None = None,
         seed: bytes | None = None,
+        samples: int | None = None,
     ) -> Watched:
-        detector = ScriptedDetector(score_at)
+        detector = ScriptedDetector(score_at, samples=samples)
         pipeline = StreamPipeline(
             StreamId("st_test"),
             media.codec,

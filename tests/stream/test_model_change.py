@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from edge.belief_policy import BeliefPolicy
 from edge.detect.double import ScriptedDetector
 from edge.domain import Action
 from edge.policy import CategoryPolicy, Policy, TierPolicy
@@ -74,15 +75,13 @@ def test_suspicion_does_not_keep_the_old_one_for_good(media: EncodedMedia, watch
     assert 3_000 + MODEL_WAIT_MS <= judged[0] <= 3_500 + MODEL_WAIT_MS
 
 
-def test_runs_go_on_over_the_change(media: EncodedMedia, watch: Watch) -> None:
-    """Not raised yet, but on the way to a cut. The samples of both models make up the run."""
-    part = CategoryPolicy(
-        raise_at=0.9, release_at=0.9, flag_at=0.9, cut_at=0.9, cut_samples=70, cut_span_ms=0
-    )
-    watched = watch(
-        media, ALERT.model_copy(update={"categories": {"fight": part}}), score_at=lambda pts: 0.95
-    )
-    change(watched, media, 3_000, ScriptedDetector(lambda pts: 0.95, digest=NEW))
-    cuts = [j.verdict for j in watched.judgements if j.verdict.action is Action.CUT]
-    assert [cut.model_digest for cut in cuts] == [NEW]
-    assert watched.judgements.index(next(j for j in watched.judgements if j.verdict is cuts[0])) == 69
+def test_beliefs_go_on_over_the_change(media: EncodedMedia, watch: Watch) -> None:
+    """The windows of both models make up the belief. Those of the new one alone would not reach it."""
+    slow = BeliefPolicy(neutral_ms=5_000, fade_ms=60_000)
+    part = CategoryPolicy(flag_at=0.82, cut_at=0.82, belief=slow)
+    policy = ALERT.model_copy(update={"categories": {"fight": part}})
+    watched = watch(media, policy, score_at=lambda pts: 0.95, samples=10)
+    judged = change(watched, media, 3_000, ScriptedDetector(lambda pts: 0.95, digest=NEW, samples=10))
+    [cut] = [j.verdict for j in watched.judgements if j.verdict.action is Action.CUT]
+    assert cut.model_digest == NEW
+    assert judged[0] < cut.pts_ms < judged[0] + 3_000

@@ -87,7 +87,7 @@ def test_more_recall_asked_for_is_given_where_it_can_be(seed: int, one: float, t
             sum(
                 value is not None and value >= more.part.flag_at
                 for row in data.rows
-                for value in data.flaggable(row, more.part.flag_samples)
+                for value in data.flaggable(row, more.part.belief)
             )
             >= max(one, two) * many.events
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.belief_policy import BeliefPolicy
 from edge.domain import Action, Tier
 from edge.policy import CategoryPolicy, TierPolicy
 from edge.tuning.labels import Truth
@@ -13,7 +14,8 @@ from edge.tuning.simulate import SimulatedDecision, Simulator, Tiering, decision
 from edge.tuning.study import Study
 from tests.tuning.conftest import footage, manifest, track
 
-TIERING = Tiering(0.5, 0.4, 0.8, 2)
+BELIEF = BeliefPolicy(neutral_ms=100, neutral=-1.0, fade_ms=1000)
+TIERING = Tiering(0.5, 0.4, 0.8, BELIEF)
 
 
 def tiers(simulator: Simulator, scores: list[float], jumps: tuple[int, ...] = ()) -> list[tuple[int, Tier]]:
@@ -59,13 +61,10 @@ def test_the_window_starts_anew_with_the_alert_tier(simulator: Simulator) -> Non
     trace = simulator.trace(track([*[0.1] * 10, *[0.9] * 10]), TIERING)
     first = next(step for step in trace.steps if step.pts_ms == 2200)
     assert first.tier is Tier.ALERT
-    assert abs(first.score - 0.9) < 1e-6  # Not the mean with earlier calm samples.
-    assert trace.highest == max(step.score for step in trace.steps)
+    assert abs(first.signals[0].score - 0.9) < 1e-6  # Not the mean with earlier calm samples.
 
 
-PART = CategoryPolicy(
-    raise_at=0.5, release_at=0.4, flag_at=0.6, flag_samples=1, cut_at=0.8, cut_samples=2, cut_span_ms=200
-)
+PART = CategoryPolicy(raise_at=0.5, release_at=0.4, flag_at=0.6, cut_at=0.8, belief=BELIEF)
 
 
 def test_acts_end_with_the_cut(simulator: Simulator) -> None:
@@ -79,8 +78,8 @@ def test_acts_end_with_the_cut(simulator: Simulator) -> None:
 def test_a_false_cut_begins_a_new_stream(simulator: Simulator) -> None:
     study = Study(simulator, [(footage("a", False), track([0.95] * 30))])
     found = study.outcome(0, PART)
-    assert found.false_cuts == 15  # Each second sample of each new stream cuts it.
-    assert found.false_flags == 15
+    assert found.false_cuts == 10  # Each third sample of each new stream cuts it: two are warm-up.
+    assert found.false_flags == 10
     assert found.calm_ms == 6000
 
 
@@ -88,7 +87,7 @@ def test_a_false_cut_begins_a_new_stream(simulator: Simulator) -> None:
 def test_a_file_that_ends_while_it_is_new_is_judged_once_for_all(scores: list[float], flag_at: float) -> None:
     simulator = Simulator(manifest(), "fight", TierPolicy(start_alert_ms=1000))
     one = track(scores, calm_every=2)
-    tiering = Tiering(flag_at / 2, flag_at / 4, flag_at, 1)
+    tiering = Tiering(flag_at / 2, flag_at / 4, flag_at, BELIEF)
     study = Study(simulator, [(footage("a", True), one)])
     assert simulator.is_new_throughout(one)
     assert study.trace(0, tiering) == simulator.trace(one, tiering)

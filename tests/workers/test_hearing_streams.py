@@ -24,7 +24,7 @@ from tests.workers.simulated import POLICY, START_MS, Message, media, play, push
 
 SECONDS = 10
 SHOTS = (4.0, 4.1, 4.2, 4.3, 4.4, 4.5, 4.6, 4.7, 4.8, 4.9, 5.0)
-CATEGORY = CategoryPolicy(raise_at=0.3, flag_at=0.6, cut_at=1.0, release_at=0.2, flag_samples=1)
+CATEGORY = CategoryPolicy(raise_at=0.3, flag_at=0.6, cut_at=1.0, release_at=0.2)
 
 
 @pytest.fixture(autouse=True)

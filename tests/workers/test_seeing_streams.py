@@ -30,9 +30,7 @@ from tests.workers.simulated import POLICY, START_MS, Message, media, play, push
 SECONDS = 16
 SHOWN = (6.0, 11.0)
 """When the firearm is in the picture, seconds."""
-FIREARM = CategoryPolicy(
-    alone=Action.FLAG, raise_at=0.4, flag_at=0.7, cut_at=1.0, release_at=0.3, flag_samples=1
-)
+FIREARM = CategoryPolicy(alone=Action.FLAG, raise_at=0.4, flag_at=0.7, cut_at=1.0, release_at=0.3)
 GUNFIRE = FIREARM.model_copy(update={"raise_at": 0.3, "flag_at": 0.6, "release_at": 0.2})
 
 
