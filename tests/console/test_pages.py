@@ -6,11 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.console.forms import REASONS
 from edge.console.words import languages
-from edge.domain import Action, IncidentState, ModelKind, SignalSource, SubjectKind, Tier
-from edge.policy import Policy
-from edge.reasons import VerdictReason
+from edge.domain import Action, IncidentState
 from tests.console.browser import app_of, browsing, console, flagged
 
 PAGES = ("/queue", "/live", "/incidents", "/blocks", "/strikes", "/appeals", "/audit", "/health", "/view")
@@ -146,25 +143,7 @@ async def test_evidence_is_blurred_grey_silent_and_small_unless_a_person_chooses
         assert '<body class="greyscale ">' in (await browser.get("/queue")).text
 
 
-def test_every_word_of_the_gate_has_a_text() -> None:
-    for words in languages().values():
-        for kind, values in (
-            ("because", [each for each in VerdictReason if each is not VerdictReason.NONE]),
-            ("state", IncidentState),
-            ("source", SignalSource),
-            ("kind", ModelKind),
-            ("subject", SubjectKind),
-            ("tier", Tier),
-            ("reason", {word for known in REASONS.values() for word in known}),
-        ):
-            assert [each for each in values if f"{kind}.{each}" not in words.texts] == []
-        assert [name for name in Policy().categories if f"category.{name}" not in words.texts] == []
-
-
-async def test_another_language_is_one_file(tmp_path: Path) -> None:
-    english, *others = languages().values()
-    for other in others:
-        assert other.texts.keys() == english.texts.keys()
+async def test_before_the_sign_in_the_language_is_the_browser_s(tmp_path: Path) -> None:
     async with console(tmp_path) as (bench, _), browsing(app_of(bench, tmp_path)) as stranger:
         shown = await stranger.get("/sign-in", **{"accept-language": "fr, ar-EG;q=0.8, en;q=0.5"})
         assert 'lang="ar" dir="rtl"' in shown.text

@@ -46,7 +46,7 @@ async function keepFresh(rows) {
         fresh.innerHTML = await answer.text()
         showTimes(fresh.content)
         Idiomorph.morph(rows, fresh.content, { morphStyle: "innerHTML", callbacks: { beforeAttributeUpdated } })
-        select(selected, false)
+        select(selected ?? jobs()[0], false)
       }
       connection.textContent = ""
     } catch {
@@ -137,7 +137,7 @@ document.addEventListener("keydown", (event) => {
   else if (event.code === "KeyP" || event.code === "KeyK") step(-1)
   else if (event.code === "KeyQ") location.assign("/console/queue")
   else if (event.code === "KeyL") location.assign("/console/live")
-  else if (event.key === "Enter" && selected === event.target && selected?.dataset.href) location.assign(selected.dataset.href)
+  else if (event.key === "Enter" && selected?.dataset.href && !event.target.closest("a, button, summary")) location.assign(selected.dataset.href)
   else if (!playerKey(event)) return
   event.preventDefault()
 })
