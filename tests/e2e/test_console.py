@@ -1,4 +1,4 @@
-"""The console in a real browser, against a real gate: from a flag to live again, and what every page lacks."""
+"""The console in a real browser, against a real gate: from a flag to live again. axe-core reads each page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edge.api.auth import parse_tokens
 from edge.gate_process import GateProcess
 from edge.match import Bank, BankInfo, BankPurpose, VariantSet, fingerprint
 from tests.conftest import require
-from tests.e2e.ingest_process import PATIENCE_S, IngestProcess
+from tests.e2e.ingest_process import IngestProcess
 
 pytestmark = pytest.mark.integration
 
