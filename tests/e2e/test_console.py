@@ -70,12 +70,12 @@ def page(gate: GateProcess) -> Iterator[Any]:
     problems: list[str] = []
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        opened = browser.new_page(locale="en-GB")
+        opened: Any = browser.new_page(locale="en-GB")
         opened.set_default_timeout(60_000)
         opened.on("pageerror", lambda error: problems.append(str(error)))
-        opened.on("console", lambda said: said.type == "error" and problems.append(said.text))
-        opened.on("response", lambda got: got.status >= 400 and problems.append(f"{got.status} {got.url}"))
-        opened.on("request", lambda asked: gate.http in asked.url or problems.append(asked.url))
+        opened.on("console", lambda said: problems.extend([said.text] if said.type == "error" else []))
+        opened.on("response", lambda got: problems.extend([got.url] if got.status >= 400 else []))
+        opened.on("request", lambda asked: problems.extend([] if gate.http in asked.url else [asked.url]))
         opened.goto(f"http://{gate.http}/console/")
         [admin] = parse_tokens(gate.tokens)
         opened.fill("#token", admin.token.get_secret_value())
