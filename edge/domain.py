@@ -459,6 +459,27 @@ class Activity:
 
 
 @dataclass(frozen=True, slots=True)
+class Custody:
+    """What becomes of an incident's evidence."""
+
+    evidence_sha256: str | None = None
+    """Digest of the clip as it was written. None for clips of an earlier version."""
+    evidence_bytes: int | None = None
+    """Size of the clip."""
+    evidence_erased_ms: int | None = None
+    evidence_erased_why: str | None = None
+    """``request``, ``age`` or ``quota``."""
+    hold_ms: int | None = None
+    """When it was put on hold. None: it is not."""
+    hold_by: str | None = None
+    hold_reason: str | None = None
+    erase_asked_ms: int | None = None
+    """When a person asked for its erasure."""
+    erase_asked_by: str | None = None
+    erase_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Incident:
     """A FLAG or CUT on one stream, with its evidence, for review by people."""
 
@@ -492,6 +513,7 @@ class Incident:
     """What of it became known footage. None before it is confirmed, and for an earlier version's."""
     gate: str = field(default="", compare=False)
     """The gate of a fleet that decided it. The ledger sets it; empty where there is only one gate."""
+    custody: Custody = Custody()
 
     @property
     def stretch_ms(self) -> tuple[int, int] | None:

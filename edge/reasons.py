@@ -198,6 +198,8 @@ class AlarmReason(StrEnum):
     """Workers wrote more evidence than may wait. It was removed, and who held it open was replaced."""
     FAILED = "failed"
     """Matching crashed or raised an error. That is no stream's fault."""
+    QUOTA = "quota"
+    """More evidence is kept than ``evidence.quota_mb``, and people must decide before any of it may go."""
     STORE_AWAY = "store_away"
     """The bucket of evidence does not take what the gate writes. It stays in the folder until it does."""
     REFUSED = "refused"

@@ -53,6 +53,7 @@ LAYERS = (
     "edge.reconfiguration",  # decoder configurations that change in mid-stream
     "edge.annexb",
     "edge.domain",
+    "edge.retention",  # how long evidence is kept
     "edge.banking",  # what of an incident becomes known footage
     "edge.background",
     "edge.turns",  # of the event loop

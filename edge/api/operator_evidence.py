@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 
 from edge.api import bounds
 from edge.api.auth import Role
-from edge.api.operator_calls import OperatorCalls, ident
-from edge.api.status import Context, streams_errors
+from edge.api.operator_calls import MAX_SUBJECT_CHARS, OperatorCalls, ident
+from edge.api.status import Context, answers_errors, streams_errors
 from edge.contract.gen import operator_pb2
-from edge.contract.operator import account_to_proto
+from edge.contract.operator import account_to_proto, erasure_to_proto, incident_to_proto
 from edge.evidence import MAX_FILE_BYTES
 from edge.supervise.evidence_reading import CHUNK_BYTES, CLIP_TYPE, POSTER_TYPE
 
@@ -45,6 +45,37 @@ class EvidenceCalls(OperatorCalls):
             yield _file(clip.name, CLIP_TYPE, clip.total_bytes, clip.begin, clip.length)
             async for data in clip.chunks:
                 yield operator_pb2.EvidenceChunk(data=data)
+
+    @answers_errors
+    async def HoldEvidence(
+        self, request: operator_pb2.HoldEvidenceRequest, context: Context
+    ) -> operator_pb2.Incident:
+        person = await self.person(context, Role.ADMIN)
+        incident = await self._gate.evidence_keeper.hold(
+            ident("incident_id", request.incident_id),
+            self.reason(request.reason),
+            person.name,
+            release=request.release,
+        )
+        now = self._gate.clock.wall_ms()
+        standings = await self._gate.executor.call(self._gate.ledger.standings, [incident.id], now)
+        return incident_to_proto(incident, standings[incident.id])
+
+    @answers_errors
+    async def EraseEvidence(
+        self, request: operator_pb2.EraseEvidenceRequest, context: Context
+    ) -> operator_pb2.EraseEvidenceResponse:
+        person = await self.person(context, Role.ADMIN)
+        outcome = await self._gate.evidence_keeper.erase_broadcaster(
+            bounds.text("broadcaster", request.broadcaster, MAX_SUBJECT_CHARS, required=True),
+            self.reason(request.reason),
+            person.name,
+        )
+        return operator_pb2.EraseEvidenceResponse(
+            erased=[erasure_to_proto(erasure) for erasure in outcome.erased],
+            held_incident_ids=outcome.on_hold,
+            waiting_incident_ids=outcome.waiting,
+        )
 
 
 def _file(

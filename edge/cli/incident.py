@@ -9,6 +9,7 @@ import typer
 
 from edge.api.auth import Role
 from edge.cli import appeal, block, strike
+from edge.cli.incident_custody import erase, hold
 from edge.cli.incident_evidence import evidence
 from edge.cli.incident_values import LEFT_OUT, STATES, WORDS, as_dict, banking_dict
 from edge.cli.incident_watch import watch
@@ -36,6 +37,8 @@ app = typer.Typer(
     help="Review what the gate flagged and cut. Claim an incident, look at it, then confirm or overturn it.",
 )
 app.command()(evidence)
+app.command()(hold)
+app.command()(erase)
 app.command()(watch)
 _NOTHING = {
     "shadow": "it was decided in shadow mode",
@@ -165,7 +168,7 @@ def show(
         ("activity", _activity_line(one["activity"])),
         ("broadcaster", f"{one['broadcaster']} in {one['app']}/{one['name']}"),
         ("stream", f"{one['stream_id']} ({one['server']})"),
-        ("evidence", one["evidence_path"] or "none"),
+        ("evidence", _evidence_of(one)),
         ("stretch", one["stretch"] and f"{_seconds_of(one['stretch'])} of the clip led to the verdict"),
         ("cut", _cut_of(one)),
         ("state", one["state"]),
@@ -338,6 +341,13 @@ def _banking_lines(banking: dict[str, Any]) -> list[str]:
             lines = [f"{state}: nothing of it is known footage"]
     left_out = [(frames, LEFT_OUT[reason]) for reason, frames in banking["left_out"].items() if frames]
     return lines + [f"left out: {frames} frames that {why}" for frames, why in left_out]
+
+
+def _evidence_of(one: dict[str, Any]) -> str:
+    if one["evidence_erased_wall_ms"] and not one["evidence_path"]:
+        return f"erased at {when(one['evidence_erased_wall_ms'])} ({one['evidence_erased_why']})"
+    held = f", on hold by {one['held_by']}: {one['hold_reason']}" if one["held_by"] else ""
+    return f"{one['evidence_path'] or 'none'}{held}"
 
 
 def _cut_of(one: dict[str, Any]) -> str:

@@ -20,6 +20,7 @@ from edge.domain import (
     Severity,
     Strike,
 )
+from edge.ledger import EvidenceErasure
 
 _STATE = {
     IncidentState.OPEN: operator_pb2.INCIDENT_STATE_OPEN,
@@ -82,6 +83,11 @@ def incident_to_proto(
         provisional=standing.provisional,
         pardoned=standing.pardoned,
         gate=incident.gate,
+        evidence_sha256=incident.custody.evidence_sha256 or "",
+        evidence_erased_wall_ms=incident.custody.evidence_erased_ms or 0,
+        evidence_erased_why=incident.custody.evidence_erased_why or "",
+        held_by=incident.custody.hold_by or "",
+        hold_reason=incident.custody.hold_reason or "",
         state=_STATE.get(incident.state, operator_pb2.INCIDENT_STATE_UNSPECIFIED),
         evidence_path=incident.evidence_path or "",
         created_wall_ms=incident.created_ms,
@@ -126,6 +132,18 @@ def account_to_proto(
         ],
         clip_length_ms=0 if begin_ms is None or end_ms is None else end_ms - begin_ms,
         clip_bytes=clip_bytes,
+    )
+
+
+def erasure_to_proto(erasure: EvidenceErasure) -> operator_pb2.EvidenceErasure:
+    return operator_pb2.EvidenceErasure(
+        incident_id=erasure.incident_id,
+        why=erasure.why,
+        wall_ms=erasure.wall_ms,
+        files=[
+            operator_pb2.ErasedFile(name=file.name, total_bytes=file.bytes, sha256=file.sha256)
+            for file in erasure.files
+        ],
     )
 
 

@@ -12,7 +12,7 @@ from edge.evidence.record import (
     scores_of_record,
     write_incident_record,
 )
-from edge.evidence.store import MAX_FILE_BYTES, EvidenceFileKind, EvidenceStore, file_name
+from edge.evidence.store import MAX_FILE_BYTES, EvidenceFileKind, EvidenceStore, file_name, incident_of
 
 __all__ = [
     "INCOMING",
@@ -25,6 +25,7 @@ __all__ = [
     "Sampling",
     "file_name",
     "forget_unfinished",
+    "incident_of",
     "incident_record",
     "poster_moments",
     "posters_contained",

@@ -9,10 +9,12 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, model_validator
 
 from edge.errors import ConfigError
+from edge.retention import EvidenceAge, RetentionRules
 from edge.section import Section, check_http_url, is_local
 from edge.settings_file import read_settings_text
 
 _MOST_BYTES: Final = 4096
+_DAY_MS: Final = 86_400_000
 
 
 class EvidenceSection(Section):
@@ -40,6 +42,37 @@ class EvidenceSection(Section):
         le=87_600,
         description="How long files stay in this gate's folder, too, once they are in the bucket.",
     )
+
+    keep_days_open: int = Field(
+        90, ge=0, le=36_500, description="Days that evidence is kept while nobody decides. 0: for ever."
+    )
+    keep_days_confirmed: int = Field(
+        365, ge=0, le=36_500, description="Days from the confirmation on. 0: for ever."
+    )
+    keep_days_overturned: int = Field(
+        30, ge=0, le=36_500, description="Days from the overturning on. 0: for ever."
+    )
+    keep_days_appealed: int = Field(
+        365, ge=0, le=36_500, description="Days from the decision of an appeal on. 0: for ever."
+    )
+    quota_mb: int = Field(
+        0,
+        ge=0,
+        le=2**40,
+        description="Most evidence. Over it the oldest goes that people have decided, and nothing else. "
+        "0: no limit. Of one gate; with a bucket, of the fleet.",
+    )
+
+    @property
+    def rules(self) -> RetentionRules:
+        days = {
+            EvidenceAge.OPEN: self.keep_days_open,
+            EvidenceAge.CONFIRMED: self.keep_days_confirmed,
+            EvidenceAge.OVERTURNED: self.keep_days_overturned,
+            EvidenceAge.APPEALED: self.keep_days_appealed,
+        }
+        keep_ms = {age: number * _DAY_MS for age, number in days.items() if number}
+        return RetentionRules(keep_ms, (self.quota_mb << 20) or None)
 
     @property
     def bucket(self) -> str:

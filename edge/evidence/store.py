@@ -30,6 +30,12 @@ def file_name(incident_id: str, kind: EvidenceFileKind) -> str:
     return evidence_file(_NOWHERE, incident_id, kind.value).name
 
 
+def incident_of(name: str) -> str:
+    """Returns the incident that a file belongs to. Empty: it is no file of evidence, or not finished."""
+    kind = next((kind for kind in EvidenceFileKind if name.endswith(kind.value)), None)
+    return "" if kind is None or name.startswith(".") else name.removesuffix(kind.value)
+
+
 class EvidenceStore(Protocol):
     """Keeps files of evidence by name. Every method may be called from any task of one event loop, and does
     not block it. All raise EvidenceStoreFailed where the store does not answer."""

@@ -6,6 +6,7 @@ from edge.ledger.audit_export import ExportFormat, read_rows, write_rows
 from edge.ledger.base import LedgerBase
 from edge.ledger.decisions import AuditedDecision, Decisions
 from edge.ledger.durable import DurableLedger
+from edge.ledger.evidence import ErasedFile, EvidenceErasure
 from edge.ledger.feed import FleetFeed
 from edge.ledger.incident_changes import IncidentChange, IncidentChanges
 from edge.ledger.ledger import Ledger
@@ -30,6 +31,8 @@ __all__ = [
     "Case",
     "Decisions",
     "DurableLedger",
+    "ErasedFile",
+    "EvidenceErasure",
     "ExportFormat",
     "FleetFeed",
     "Head",

@@ -1,10 +1,48 @@
-"""Evidence on record: who has looked at it."""
+"""Evidence on record: who has looked at it, holds, requests to erase it, and what was erased."""
 
 from __future__ import annotations
 
-from edge.ledger.base import LedgerBase
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from edge.domain import Incident, IncidentState
+from edge.errors import Conflict, LimitExceeded
+from edge.ledger.base import PAGE, LedgerBase
+from edge.ledger.incidents import read_incident, update_incident
+from edge.ledger.tables import appeals, audit, incidents
+from edge.retention import ErasedWhy, EvidenceAge, HeldEvidence
 
 EVIDENCE_READ = "evidence_read"
+EVIDENCE_ERASED = "evidence_erased"
+_MOST_OF_ONE = 10_000
+"""Most incidents of one broadcaster whose evidence is erased by one request."""
+_DECIDED = {
+    IncidentState.CONFIRMED.value: EvidenceAge.CONFIRMED,
+    IncidentState.OVERTURNED.value: EvidenceAge.OVERTURNED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ErasedFile:
+    """A file that was erased, by what proves which one it was."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceErasure:
+    """The proof that evidence was erased, as the audit log has it."""
+
+    incident_id: str
+    why: str
+    wall_ms: int
+    files: tuple[ErasedFile, ...]
 
 
 class EvidenceRecords(LedgerBase):
@@ -12,3 +50,142 @@ class EvidenceRecords(LedgerBase):
         """Records that a person looks at a part of an incident's evidence."""
         with self._database.write_transaction("note a reading of evidence") as connection:
             self._audit(connection, wall_ms, by, EVIDENCE_READ, incident_id, {"part": part}, {})
+
+    def hold_evidence(
+        self, incident_id: str, reason: str, by: str, wall_ms: int, *, release: bool
+    ) -> Incident:
+        """Keeps evidence whatever its age, until it is released. Raises NotFound, and Conflict where it is on
+        hold already, or not."""
+        with self._database.write_transaction("hold evidence") as connection:
+            before = read_incident(connection, incident_id).custody
+            if release and before.hold_ms is None:
+                raise Conflict(f"incident_id: {incident_id} is not on hold")
+            if not release and before.hold_ms is not None:
+                raise Conflict(f"incident_id: {incident_id} is on hold already, by {before.hold_by}")
+            values: dict[str, object] = {"hold_ms": wall_ms, "hold_by": by, "hold_reason": reason}
+            if release:
+                values = dict.fromkeys(values)
+            update_incident(connection, incident_id, values)
+            what = "evidence_released" if release else "evidence_held"
+            self._audit(
+                connection, wall_ms, by, what, incident_id, {"reason": reason}, {incidents: [incident_id]}
+            )
+            return read_incident(connection, incident_id)
+
+    def ask_erasure(self, broadcaster: str, reason: str, by: str, wall_ms: int) -> tuple[str, ...]:
+        """Marks the evidence of a broadcaster's incidents to be erased, by the gates that hold it.
+
+        Returns the ids of all of them, also those whose evidence has gone before. Raises LimitExceeded.
+        """
+        mine = incidents.c.broadcaster == broadcaster
+        with self._database.write_transaction("ask for an erasure") as connection:
+            query = sa.select(incidents.c.id).where(mine).order_by(incidents.c.id).limit(_MOST_OF_ONE + 1)
+            ids = list(connection.execute(query).scalars())
+            if len(ids) > _MOST_OF_ONE:
+                raise LimitExceeded("broadcaster", _MOST_OF_ONE, len(ids), "incidents")
+            values = {"erase_asked_ms": wall_ms, "erase_asked_by": by, "erase_reason": reason}
+            connection.execute(
+                incidents.update().where(mine, incidents.c.erase_asked_ms.is_(None)).values(values)
+            )
+            self._audit(
+                connection, wall_ms, by, "erasure_asked", broadcaster, {"reason": reason}, {incidents: ids}
+            )
+            return tuple(ids)
+
+    def held_evidence(self, *, of_all_gates: bool) -> tuple[HeldEvidence, ...]:
+        """The evidence that is not erased, of this gate or of the fleet. What a newer gate wrote stays."""
+        query = sa.select(
+            incidents.c.id,
+            incidents.c.state,
+            incidents.c.created_ms,
+            incidents.c.reviewed_ms,
+            incidents.c.gate,
+            incidents.c.evidence_bytes,
+            incidents.c.evidence_sha256,
+            incidents.c.hold_ms,
+            incidents.c.erase_asked_ms,
+        ).where(sa.or_(incidents.c.evidence_path.is_not(None), incidents.c.evidence_erased_ms.is_(None)))
+        if not of_all_gates:
+            query = query.where(incidents.c.gate == self._gate)
+        appealed = sa.select(appeals.c.incident_id, appeals.c.state, appeals.c.decided_ms).where(
+            appeals.c.incident_id.is_not(None)
+        )
+        with self._database.read("read held evidence") as connection:
+            decided: dict[str, int | None] = {}
+            for row in connection.execute(appealed):
+                before = decided.get(row.incident_id, 0)
+                open_ = row.decided_ms is None or before is None
+                decided[row.incident_id] = None if open_ else max(before or 0, row.decided_ms)
+            return tuple(_held(row, decided) for row in connection.execute(query))
+
+    def record_evidence_erased(
+        self, incident_id: str, why: ErasedWhy, files: Sequence[ErasedFile], by: str, wall_ms: int
+    ) -> None:
+        """Records what was erased, with the digest of each file. Call it once the files are gone.
+
+        Does nothing where another gate was first.
+        """
+        with self._database.write_transaction("record an erasure") as connection:
+            before = read_incident(connection, incident_id)
+            if before.evidence_path is None and before.custody.evidence_erased_ms is not None:
+                return
+            values: dict[str, object] = {
+                "evidence_erased_ms": wall_ms,
+                "evidence_erased_why": why.value,
+                "evidence_path": None,
+            }
+            update_incident(connection, incident_id, values)
+            detail = {"why": why.value, "files": [asdict(file) for file in files]}
+            self._audit(
+                connection, wall_ms, by, EVIDENCE_ERASED, incident_id, detail, {incidents: [incident_id]}
+            )
+
+    def erased_evidence(self, incident_ids: Collection[str]) -> frozenset[str]:
+        """Those of these incidents whose evidence was erased, so that no file of it may be anywhere."""
+        found, wanted = set[str](), list(incident_ids)
+        gone = sa.and_(incidents.c.evidence_path.is_(None), incidents.c.evidence_erased_ms.is_not(None))
+        with self._database.read("read what was erased") as connection:
+            for begin in range(0, len(wanted), PAGE):
+                page = incidents.c.id.in_(wanted[begin : begin + PAGE])
+                found |= set(connection.execute(sa.select(incidents.c.id).where(gone, page)).scalars())
+        return frozenset(found)
+
+    def evidence_erasures(self, incident_ids: Sequence[str]) -> tuple[EvidenceErasure, ...]:
+        """What was erased of these incidents, oldest first, as the audit log proves it."""
+        wanted = set(incident_ids)
+        query = (
+            sa.select(audit.c.subject, audit.c.wall_ms, audit.c.detail)
+            .where(audit.c.what == EVIDENCE_ERASED)
+            .order_by(audit.c.number)
+        )
+        with self._database.read("read erasures") as connection:
+            return tuple(
+                _erasure(row.subject, row.wall_ms, json.loads(row.detail))
+                for row in connection.execute(query)
+                if row.subject in wanted
+            )
+
+
+def _held(row: Any, decided: dict[str, int | None]) -> HeldEvidence:
+    age, since_ms = _DECIDED.get(row.state, EvidenceAge.OPEN), row.created_ms
+    if age is not EvidenceAge.OPEN:
+        since_ms = row.reviewed_ms or row.created_ms
+        if decided.get(row.id):
+            age, since_ms = EvidenceAge.APPEALED, max(since_ms, decided[row.id] or 0)
+    known = set(IncidentState)
+    return HeldEvidence(
+        incident_id=row.id,
+        age=age,
+        since_ms=since_ms,
+        bytes=row.evidence_bytes,
+        gate=row.gate,
+        sha256=row.evidence_sha256,
+        on_hold=row.hold_ms is not None or IncidentState(row.state) not in known,
+        appeal_open=row.id in decided and decided[row.id] is None,
+        erase_asked=row.erase_asked_ms is not None,
+    )
+
+
+def _erasure(incident_id: str, wall_ms: int, detail: dict[str, Any]) -> EvidenceErasure:
+    files = (ErasedFile(str(f["name"]), int(f["bytes"]), str(f["sha256"])) for f in detail["files"])
+    return EvidenceErasure(incident_id, str(detail["why"]), wall_ms, tuple(files))

@@ -81,12 +81,21 @@ class Incidents(LedgerBase):
         self._mark(incident_id, wall_ms, "cut_unconfirmed", values)
 
     def set_evidence(
-        self, incident_id: str, path: str, wall_ms: int, span_pts_ms: tuple[int, int] | None = None
+        self,
+        incident_id: str,
+        path: str,
+        wall_ms: int,
+        span_pts_ms: tuple[int, int] | None = None,
+        sha256: str | None = None,
+        size: int | None = None,
     ) -> None:
-        """``span_pts_ms`` is the media time of the clip's first and last frame. None: not known."""
+        """``span_pts_ms`` is the media time of the clip's first and last frame; ``sha256`` (hexadecimal) and
+        ``size`` (bytes) are of the clip. None: not known."""
         values: dict[str, object] = {"evidence_path": path}
         if span_pts_ms is not None:
             values["evidence_begin_pts_ms"], values["evidence_end_pts_ms"] = span_pts_ms
+        if sha256 is not None:
+            values |= {"evidence_sha256": sha256, "evidence_bytes": size}
         self._mark(incident_id, wall_ms, "evidence", values)
 
     def note_activity(

@@ -22,6 +22,7 @@ from edge.domain import (
     AppealState,
     BankSeverity,
     Block,
+    Custody,
     Incident,
     IncidentState,
     ModelKind,
@@ -145,6 +146,7 @@ def incident_to_row(incident: Incident) -> dict[str, Any]:
         **({} if incident.activity is None else dataclasses.asdict(incident.activity)),
         "banking": incident.banking and banking_to_json(incident.banking),
         **dataclasses.asdict(incident.review),
+        **dataclasses.asdict(incident.custody),
     }
 
 
@@ -193,6 +195,7 @@ def incident_from_row(row: Any) -> Incident:
             banking=_values_of(banking_from_json(row.banking)) if row.banking else None,
             review=_fields(Review, row),
             gate=row.gate or "",
+            custody=_fields(Custody, row),
         )
 
 

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from edge.clock import Clock
 from edge.errors import EvidenceStoreFailed
-from edge.evidence import EvidenceFileKind, EvidenceStore
+from edge.evidence import EvidenceFileKind, EvidenceStore, incident_of
 from edge.reasons import AlarmReason
 from edge.supervise.alarms import Alarm, Alarms
 
 _LOOK_S: Final = 1.0
 _AGAIN_S: Final = 5.0
 _PART: Final = "evidence_bucket"
-_KINDS: Final = tuple(kind.value for kind in EvidenceFileKind)
 
 
 class _Seen(NamedTuple):
@@ -34,13 +33,24 @@ class EvidenceMirror:
     """Copies one gate's folder to the bucket. Files leave it ``local_ms`` after their last change."""
 
     def __init__(
-        self, folder: Path, bucket: EvidenceStore, alarms: Alarms, clock: Clock, local_ms: int
+        self,
+        folder: Path,
+        bucket: EvidenceStore,
+        changing: asyncio.Lock,
+        alarms: Alarms,
+        clock: Clock,
+        local_ms: int,
+        erased: Callable[[Collection[str]], Awaitable[frozenset[str]]],
     ) -> None:
+        """``changing`` is held while a file is copied, and ``erased`` says whose files may not be, so that
+        what is erased does not come back."""
         self._folder = folder
         self._bucket = bucket
+        self._changing = changing
         self._alarms = alarms
         self._clock = clock
         self._local_ms = local_ms
+        self._erased = erased
         self._copied: dict[str, _Seen] = {}
 
     async def watch(self) -> None:
@@ -60,16 +70,27 @@ class EvidenceMirror:
         seen = await asyncio.to_thread(lambda: sorted(self._files(), key=lambda file: file.changed_ns))
         for file in seen:
             if self._copied.get(file.name) != file:
-                if not await self._is_there(file):
-                    try:
-                        await self._bucket.save(file.name, self._folder / file.name)
-                    except FileNotFoundError:  # removed since, as what is erased
-                        continue
+                if not await self._is_there(file) and not await self._copy(file.name):
+                    continue
                 self._copied[file.name] = file
             if self._clock.wall_ms() - file.changed_ns // 1_000_000 > self._local_ms:
                 await asyncio.to_thread((self._folder / file.name).unlink, missing_ok=True)
         names = {file.name for file in seen}
         self._copied = {name: file for name, file in self._copied.items() if name in names}
+
+    async def _copy(self, name: str) -> bool:
+        """Copies a file. Returns False where it has gone, or has to go."""
+        owner = incident_of(name)
+        if await self._erased([owner]):
+            return False  # The keeper removes it.
+        async with self._changing:
+            if not await asyncio.to_thread((self._folder / name).exists):
+                return False
+            await self._bucket.save(name, self._folder / name)
+        if await self._erased([owner]):  # by another gate, meanwhile
+            await self._bucket.remove(name)
+            return False
+        return True
 
     async def _is_there(self, file: _Seen) -> bool:
         """Whether an earlier run has copied it. A clip changes its size when it changes; a record may not."""
@@ -79,10 +100,6 @@ class EvidenceMirror:
     def _files(self) -> Iterator[_Seen]:
         with os.scandir(self._folder) as entries:
             for entry in entries:
-                if (
-                    entry.name.endswith(_KINDS)
-                    and not entry.name.startswith(".")
-                    and entry.is_file(follow_symlinks=False)
-                ):
+                if incident_of(entry.name) and entry.is_file(follow_symlinks=False):
                     status = entry.stat(follow_symlinks=False)
                     yield _Seen(entry.name, status.st_size, status.st_mtime_ns)

@@ -7,6 +7,7 @@ import contextlib
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,7 @@ from edge.domain import Incident, ScorePoint
 from edge.durable_files import PARTIAL, write_file
 from edge.errors import (
     EvidenceElsewhere,
+    EvidenceErased,
     EvidenceStoreFailed,
     InvalidInput,
     LimitExceeded,
@@ -75,13 +77,22 @@ class Account:
 class EvidenceReading:
     """Reads evidence for one gate. ``by`` is the person who looks; the audit log gets the name."""
 
-    def __init__(self, context: Context, folder: Path, bucket: EvidenceStore | None = None) -> None:
-        """``bucket`` holds what is not in the folder."""
+    def __init__(
+        self,
+        context: Context,
+        folder: Path,
+        bucket: EvidenceStore | None = None,
+        changing: asyncio.Lock | None = None,
+    ) -> None:
+        """``bucket`` holds what is not in the folder. ``changing`` is held while files are written or
+        erased."""
         self._context = context
         self._folder = folder
         own = FolderStore(folder)
-        self._stores: tuple[EvidenceStore, ...] = (own,) if bucket is None else (own, bucket)
-        self._store = self._stores[-1]
+        self.stores: tuple[EvidenceStore, ...] = (own,) if bucket is None else (own, bucket)
+        """Where evidence is looked for, in this order."""
+        self._store = self.stores[-1]
+        self._changing = changing or asyncio.Lock()
         self._reading = asyncio.Semaphore(_READINGS)
         self._one_poster = asyncio.Lock()
         """Streams are judged first."""
@@ -127,19 +138,20 @@ class EvidenceReading:
         record = await self._whole(file_name(incident.id, EvidenceFileKind.RECORD), MAX_RECORD_BYTES)
         scores = () if record is None else scores_of_record(record)
         clip = file_name(incident.id, EvidenceFileKind.CLIP)
-        sizes = [await store.size(clip) for store in self._stores]
+        sizes = [await store.size(clip) for store in self.stores]
         return Account(incident, scores, next((size for size in sizes if size), 0))
 
     async def bring(self, incident: Incident) -> Incident | None:
         """Returns the incident with its clip as a file of this machine. None: no clip can be had here."""
         name = file_name(incident.id, EvidenceFileKind.CLIP)
-        for store in self._stores:
+        for store in self.stores:
             size = await store.size(name)
             if size is None:
                 continue
             own = self._folder / name
             if store.shared:
-                async with self._local_clip(incident.id, store) as copy:
+                async with self._local_clip(incident.id, store) as copy, self._changing:
+                    await self._not_erased(incident.id)
                     await asyncio.to_thread(copy.replace, own)
             return replace(incident, evidence_path=str(own))
         return None
@@ -159,12 +171,13 @@ class EvidenceReading:
 
     async def _found(self, incident: Incident, name: str) -> tuple[EvidenceStore, int]:
         """Returns which store has a file, and its size. Raises what ``clip`` raises where none has it."""
-        for store in self._stores:
+        for store in self.stores:
             size = await store.size(name)
             if size is not None:
                 if size > MAX_FILE_BYTES:
                     raise LimitExceeded("evidence", MAX_FILE_BYTES, size, "bytes")
                 return store, size
+        await self._not_erased(incident.id)
         if incident.gate != self._context.ledger.gate and not self._store.shared:
             raise EvidenceElsewhere(incident.id, incident.gate)
         raise NotFound("clip of incident", incident.id)
@@ -183,7 +196,7 @@ class EvidenceReading:
 
     async def _whole(self, name: str, most: int) -> bytes | None:
         """Returns a small file. None: there is none, or it is too large to be one of ours."""
-        for store in self._stores:
+        for store in self.stores:
             size = await store.size(name)
             if size is not None and size <= most:
                 with contextlib.suppress(NotFound):  # it has been removed since
@@ -196,12 +209,25 @@ class EvidenceReading:
         async with self._local_clip(incident.id, clip_store) as path:
             content = await posters_contained(path, moments_ms, self._context.settings.containment)
         own = self._folder / name
-        try:
-            await asyncio.to_thread(write_file, own, content)
-        except OSError as error:
-            raise EvidenceStoreFailed(f"evidence folder: {error.strerror or error}") from None
-        await self._store.save(name, own)
+        async with self._changing:
+            await self._not_erased(incident.id)
+            try:
+                await asyncio.to_thread(write_file, own, content)
+            except OSError as error:
+                raise EvidenceStoreFailed(f"evidence folder: {error.strerror or error}") from None
+            await self._store.save(name, own)
         return content
+
+    async def _not_erased(self, incident_id: str) -> None:
+        """Raises EvidenceErased where nothing may be written any more."""
+        incident = await self._incident(incident_id)
+        custody = incident.custody
+        if custody.evidence_erased_ms is not None and incident.evidence_path is None:
+            raise EvidenceErased(
+                f"incident_id: the evidence of {incident_id} was erased on "
+                f"{datetime.fromtimestamp(custody.evidence_erased_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC "
+                f"({custody.evidence_erased_why})"
+            )
 
     @contextlib.asynccontextmanager
     async def _local_clip(self, incident_id: str, store: EvidenceStore) -> AsyncIterator[Path]:

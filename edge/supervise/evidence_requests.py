@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -105,6 +106,7 @@ class EvidenceRequests:
         if not error:
             try:
                 path = await asyncio.to_thread(take_in, self._incoming, self._directory, incident.id)
+                sha256, size = await asyncio.to_thread(_facts_of, path)
             except (OSError, InvalidInput) as failure:
                 error = str(failure)
         track = self._tracks.pop(incident.id, None)
@@ -120,7 +122,7 @@ class EvidenceRequests:
         if not longer:
             self._telemetry.report(EvidenceSaved(incident.id))
         now = self._clock.wall_ms()
-        await self._progress.evidence(incident.id, str(path), now, clip.span_pts_ms)
+        await self._progress.evidence(incident.id, str(path), now, clip.span_pts_ms, sha256, size)
         if clip.sampling is not None:
             self._sampling[incident.id] = clip.sampling
         begin_pts_ms, end_pts_ms = clip.span_pts_ms
@@ -139,3 +141,10 @@ class EvidenceRequests:
             await asyncio.to_thread(write_incident_record, incident, self._directory, sampling, scores)
         except OSError as error:
             log.error("no record beside the clip", incident_id=incident.id, error=str(error))
+
+
+def _facts_of(clip: Path) -> tuple[str, int]:
+    """Returns the digest of a clip, by which anybody can tell it later, and its size. Raises OSError."""
+    with clip.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return digest, file.tell()

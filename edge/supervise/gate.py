@@ -37,6 +37,7 @@ from edge.supervise.context import Context
 from edge.supervise.cutter import Cutter
 from edge.supervise.drain import Drain
 from edge.supervise.enforcer import Enforcer
+from edge.supervise.evidence_keeper import EvidenceKeeper
 from edge.supervise.evidence_mirror import EvidenceMirror
 from edge.supervise.evidence_reading import EvidenceReading
 from edge.supervise.expiry import Expiry
@@ -174,11 +175,23 @@ class Gate:
         self.actions = OperatorActions(context, self._enforcer, tasks)
         self.model_swap = ModelSwap(context, self.alarms)
         bucket = BucketStore(settings.evidence) if settings.evidence.url else None
-        self.evidence = EvidenceReading(context, settings.evidence_folder, bucket)
+        changing = asyncio.Lock()
+        self.evidence = EvidenceReading(context, settings.evidence_folder, bucket, changing)
+        self.evidence_keeper = EvidenceKeeper(
+            context, settings.evidence_folder, self.evidence.stores, changing, self.alarms
+        )
         self._mirror = None
         if bucket is not None:
             local_ms = settings.evidence.local_hours * 3_600_000
-            self._mirror = EvidenceMirror(settings.evidence_folder, bucket, self.alarms, clock, local_ms)
+            self._mirror = EvidenceMirror(
+                settings.evidence_folder,
+                bucket,
+                changing,
+                self.alarms,
+                clock,
+                local_ms,
+                self.evidence_keeper.erased,
+            )
         self.reviews = ReviewActions(context, self.actions, bank_updates, self.evidence, tasks)
         self.incident_feed = IncidentFeed(context, tasks)
         self.stream_feed = StreamFeed(self.registry, clock, tasks)
@@ -253,6 +266,7 @@ class Gate:
         self._tasks.keep(self._look_after_model, needed=False)
         self._tasks.keep(self._folders.watch, needed=False)
         self._tasks.keep(self._keep_recent, needed=False)
+        self._tasks.keep(self.evidence_keeper.watch, needed=False)
         if self._mirror is not None:
             self._tasks.keep(self._mirror.watch, needed=False)
         if self.ledger.shared:

@@ -49,8 +49,16 @@ class IncidentProgress:
     async def cut_unconfirmed(self, incident_id: str, wall_ms: int, reason: UnconfirmedReason) -> None:
         await self._retried(self._ledger.mark_cut_unconfirmed, incident_id, wall_ms, reason)
 
-    async def evidence(self, incident_id: str, path: str, wall_ms: int, span_pts_ms: tuple[int, int]) -> None:
-        await self._retried(self._ledger.set_evidence, incident_id, path, wall_ms, span_pts_ms)
+    async def evidence(
+        self,
+        incident_id: str,
+        path: str,
+        wall_ms: int,
+        span_pts_ms: tuple[int, int],
+        sha256: str,
+        size: int,
+    ) -> None:
+        await self._retried(self._ledger.set_evidence, incident_id, path, wall_ms, span_pts_ms, sha256, size)
 
     async def activity(
         self, incident_id: str, activity: Activity, verdict: Verdict | None, wall_ms: int

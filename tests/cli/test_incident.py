@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ platform shop shop-token-of-the-platform
 reviewer rita rita-token-of-the-reviewer
 reviewer rolf rolf-token-of-the-reviewer
 viewer vera vera-token-of-the-viewer
+admin ada ada-token-of-the-admin
 """
 
 
@@ -307,3 +309,31 @@ def test_evidence_that_is_not_there_is_said(
     assert list(tmp_path.iterdir()) == []
     assert "wants --out" in run("incident", "evidence", ids["carla"], "--part", "clip").stderr
     assert "none of clip, posters" in run("incident", "evidence", "x", "--part", "all", "--out", "x").stderr
+
+
+def test_evidence_is_held_and_erased_with_proof(
+    run: Callable[..., Result], ids: dict[str, str], gate: tuple[GateProcess, dict[str, str]]
+) -> None:
+    folder = gate[0].tokens.parent / "evidence"
+    clip = folder / f"{ids['emma']}.mp4"
+    clip.write_bytes(b"clip")
+    held = run("incident", "hold", ids["emma"], "--reason", "case 7")
+    assert held.exit_code == 0, held.output
+    assert "on hold by ada: case 7" in run("incident", "show", ids["emma"]).stdout
+    kept = json.loads(
+        run("incident", "erase", "--broadcaster", "emma", "--reason", "x", "--yes", "--json").stdout
+    )
+    assert (kept["erased"], kept["held_incident_ids"]) == ([], [ids["emma"]])
+    assert run("incident", "hold", ids["emma"], "--reason", "closed", "--release").exit_code == 0
+    asked = run("incident", "erase", "--broadcaster", "emma", "--reason", "she asked")
+    assert asked.exit_code != 0, "nobody has said yes"
+    assert clip.exists()
+    erased = run("incident", "erase", "--broadcaster", "emma", "--reason", "she asked", "--yes")
+    assert f"{hashlib.sha256(b'clip').hexdigest()}  {clip.name}, 4 bytes" in erased.stdout
+    assert not clip.exists()
+    assert "(request)" in run("incident", "show", ids["emma"]).stdout
+    refused = run("incident", "evidence", ids["emma"], "--out", str(folder.parent / "out"))
+    assert "was erased on" in refused.stderr
+    assert "no evidence of nobody" in (
+        run("incident", "erase", "--broadcaster", "nobody", "--reason", "x", "--yes").stdout
+    )

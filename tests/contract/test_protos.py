@@ -13,7 +13,7 @@ from grpc_tools import protoc
 PROTOS = Path(__file__).resolve().parents[2] / "protos"
 PINNED = {
     "gate": "b9f9518562e833b6c7e8f95f5cca2c5d7e85f8e281af6a4c702d83484bdc3c50",
-    "operator": "05209743984ff1eadd46a274b721c51f1f10e893c7c5b03c1a7cf1ad0e06c168",
+    "operator": "a861fb5d22853795f3de2f27e6e6f3c1a77dbb52f42326e90e3593811520da55",
 }
 
 

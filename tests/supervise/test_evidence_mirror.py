@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -25,10 +26,16 @@ class Around:
         self.bucket = BucketDouble()
         self.alarms = Alarms(Telemetry(RecordingBackend()))
         self.clock = ManualClock()
+        self.gone: frozenset[str] = frozenset()
         self.mirror = self.anew(local_ms)
 
     def anew(self, local_ms: int = HOUR_MS) -> EvidenceMirror:
-        return EvidenceMirror(self.folder, self.bucket, self.alarms, self.clock, local_ms)
+        return EvidenceMirror(
+            self.folder, self.bucket, asyncio.Lock(), self.alarms, self.clock, local_ms, self.erased
+        )
+
+    async def erased(self, incident_ids: Collection[str]) -> frozenset[str]:
+        return self.gone & frozenset(incident_ids)
 
     def write(self, name: str, content: bytes) -> None:
         (self.folder / name).write_bytes(content)
@@ -102,3 +109,20 @@ async def test_a_bucket_that_is_away_is_an_alarm(around: Around) -> None:
         await asyncio.sleep(0.01)
     assert around.alarms.lines() == ["evidence_bucket store_away"]
     watching.cancel()
+
+
+async def test_what_is_erased_does_not_come_back(around: Around) -> None:
+    around.write("in_1.mp4", b"clip")
+    around.gone = frozenset({"in_1"})
+    await around.mirror.look()
+    assert around.bucket.files == {}
+    around.gone = frozenset()
+    saved = around.bucket.save
+
+    async def save(name: str, source: Path) -> None:
+        await saved(name, source)
+        around.gone = frozenset({"in_1"})  # another gate erases it at this moment
+
+    around.bucket.save = save  # type: ignore[method-assign]
+    await around.mirror.look()
+    assert around.bucket.files == {}

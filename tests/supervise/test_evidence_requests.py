@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,11 @@ class Around:
     def send(self, stream_id: str, command: worker_pb2.ToWorker) -> None:
         self.sent.append(command)
 
-    async def evidence(self, incident_id: str, path: str, wall_ms: int, span_pts_ms: tuple[int, int]) -> None:
+    async def evidence(
+        self, incident_id: str, path: str, wall_ms: int, span_pts_ms: tuple[int, int], sha256: str, size: int
+    ) -> None:
+        content = await asyncio.to_thread(Path(path).read_bytes)
+        assert (sha256, size) == (hashlib.sha256(content).hexdigest(), len(content))
         self.kept.append(path)
         self.spans.append(span_pts_ms)
 

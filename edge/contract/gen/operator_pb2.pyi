@@ -923,6 +923,11 @@ class Incident(_message.Message):
     PROVISIONAL_FIELD_NUMBER: _builtins.int
     PARDONED_FIELD_NUMBER: _builtins.int
     GATE_FIELD_NUMBER: _builtins.int
+    EVIDENCE_SHA256_FIELD_NUMBER: _builtins.int
+    EVIDENCE_ERASED_WALL_MS_FIELD_NUMBER: _builtins.int
+    EVIDENCE_ERASED_WHY_FIELD_NUMBER: _builtins.int
+    HELD_BY_FIELD_NUMBER: _builtins.int
+    HOLD_REASON_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Id of the incident."""
     stream_id: _builtins.str
@@ -979,6 +984,16 @@ class Incident(_message.Message):
     """Its strike was pardoned: taken back by a person, or lapsed without a review."""
     gate: _builtins.str
     """The gate of a fleet that decided it; empty where there is only one."""
+    evidence_sha256: _builtins.str
+    """SHA-256 of the clip as it was written, hexadecimal. Empty without a clip, and for clips of an earlier version."""
+    evidence_erased_wall_ms: _builtins.int
+    """When the evidence was erased, milliseconds since the Unix epoch; 0 while it is kept."""
+    evidence_erased_why: _builtins.str
+    """Why it was erased: `request`, `age` or `quota`. Empty while it is kept."""
+    held_by: _builtins.str
+    """Who has put the evidence on hold; empty where nobody has."""
+    hold_reason: _builtins.str
+    """Why it is on hold."""
     @_builtins.property
     def verdict(self) -> _gate_pb2.Verdict:
         """The FLAG or CUT that opened it."""
@@ -1031,10 +1046,15 @@ class Incident(_message.Message):
         provisional: _builtins.bool = ...,
         pardoned: _builtins.bool = ...,
         gate: _builtins.str = ...,
+        evidence_sha256: _builtins.str = ...,
+        evidence_erased_wall_ms: _builtins.int = ...,
+        evidence_erased_why: _builtins.str = ...,
+        held_by: _builtins.str = ...,
+        hold_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "banking", b"banking", "stretch", b"stretch", "verdict", b"verdict"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "app", b"app", "banking", b"banking", "broadcaster", b"broadcaster", "claimed_by", b"claimed_by", "claimed_until_wall_ms", b"claimed_until_wall_ms", "confirmed_by", b"confirmed_by", "created_wall_ms", b"created_wall_ms", "cut_asked_wall_ms", b"cut_asked_wall_ms", "cut_confirmed_wall_ms", b"cut_confirmed_wall_ms", "cut_unconfirmed_reason", b"cut_unconfirmed_reason", "cut_unconfirmed_wall_ms", b"cut_unconfirmed_wall_ms", "durable_wall_ms", b"durable_wall_ms", "evidence_path", b"evidence_path", "first_confirmed_by", b"first_confirmed_by", "first_confirmed_wall_ms", b"first_confirmed_wall_ms", "gate", b"gate", "id", b"id", "identity_unproven", b"identity_unproven", "name", b"name", "pardoned", b"pardoned", "provisional", b"provisional", "review_reason", b"review_reason", "reviewed_by", b"reviewed_by", "reviewed_wall_ms", b"reviewed_wall_ms", "server", b"server", "shadow", b"shadow", "state", b"state", "stream_id", b"stream_id", "stretch", b"stretch", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "app", b"app", "banking", b"banking", "broadcaster", b"broadcaster", "claimed_by", b"claimed_by", "claimed_until_wall_ms", b"claimed_until_wall_ms", "confirmed_by", b"confirmed_by", "created_wall_ms", b"created_wall_ms", "cut_asked_wall_ms", b"cut_asked_wall_ms", "cut_confirmed_wall_ms", b"cut_confirmed_wall_ms", "cut_unconfirmed_reason", b"cut_unconfirmed_reason", "cut_unconfirmed_wall_ms", b"cut_unconfirmed_wall_ms", "durable_wall_ms", b"durable_wall_ms", "evidence_erased_wall_ms", b"evidence_erased_wall_ms", "evidence_erased_why", b"evidence_erased_why", "evidence_path", b"evidence_path", "evidence_sha256", b"evidence_sha256", "first_confirmed_by", b"first_confirmed_by", "first_confirmed_wall_ms", b"first_confirmed_wall_ms", "gate", b"gate", "held_by", b"held_by", "hold_reason", b"hold_reason", "id", b"id", "identity_unproven", b"identity_unproven", "name", b"name", "pardoned", b"pardoned", "provisional", b"provisional", "review_reason", b"review_reason", "reviewed_by", b"reviewed_by", "reviewed_wall_ms", b"reviewed_wall_ms", "server", b"server", "shadow", b"shadow", "state", b"state", "stream_id", b"stream_id", "stretch", b"stretch", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1481,6 +1501,164 @@ class EvidenceChunk(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_content) -> _WhichOneofReturnType_content | None: ...
 
 Global___EvidenceChunk: _TypeAlias = EvidenceChunk  # noqa: Y015
+
+@_typing.final
+class HoldEvidenceRequest(_message.Message):
+    """Which evidence to put on hold."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INCIDENT_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    RELEASE_FIELD_NUMBER: _builtins.int
+    incident_id: _builtins.str
+    """Id of the incident."""
+    reason: _builtins.str
+    """Why, for the record. Required; at most 512 characters."""
+    release: _builtins.bool
+    """Release it instead."""
+    def __init__(
+        self,
+        *,
+        incident_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        release: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["incident_id", b"incident_id", "reason", b"reason", "release", b"release"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HoldEvidenceRequest: _TypeAlias = HoldEvidenceRequest  # noqa: Y015
+
+@_typing.final
+class EraseEvidenceRequest(_message.Message):
+    """Whose evidence to erase."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BROADCASTER_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    broadcaster: _builtins.str
+    """Account, as in `Incident.broadcaster`. Required."""
+    reason: _builtins.str
+    """Why, for the record. Required; at most 512 characters."""
+    def __init__(
+        self,
+        *,
+        broadcaster: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["broadcaster", b"broadcaster", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseEvidenceRequest: _TypeAlias = EraseEvidenceRequest  # noqa: Y015
+
+@_typing.final
+class ErasedFile(_message.Message):
+    """A file that was erased."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    TOTAL_BYTES_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the file."""
+    total_bytes: _builtins.int
+    """Size in bytes."""
+    sha256: _builtins.str
+    """SHA-256 of its content, hexadecimal."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        total_bytes: _builtins.int = ...,
+        sha256: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "sha256", b"sha256", "total_bytes", b"total_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ErasedFile: _TypeAlias = ErasedFile  # noqa: Y015
+
+@_typing.final
+class EvidenceErasure(_message.Message):
+    """The proof that the evidence of an incident was erased, as the audit log has it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INCIDENT_ID_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    WALL_MS_FIELD_NUMBER: _builtins.int
+    FILES_FIELD_NUMBER: _builtins.int
+    incident_id: _builtins.str
+    """Id of the incident."""
+    why: _builtins.str
+    """`request`, `age` or `quota`."""
+    wall_ms: _builtins.int
+    """When, milliseconds since the Unix epoch."""
+    @_builtins.property
+    def files(self) -> _containers.RepeatedCompositeFieldContainer[Global___ErasedFile]:
+        """The files that there were."""
+
+    def __init__(
+        self,
+        *,
+        incident_id: _builtins.str = ...,
+        why: _builtins.str = ...,
+        wall_ms: _builtins.int = ...,
+        files: _abc.Iterable[Global___ErasedFile] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["files", b"files", "incident_id", b"incident_id", "wall_ms", b"wall_ms", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EvidenceErasure: _TypeAlias = EvidenceErasure  # noqa: Y015
+
+@_typing.final
+class EraseEvidenceResponse(_message.Message):
+    """What was erased of a broadcaster, now and before, and what was not."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ERASED_FIELD_NUMBER: _builtins.int
+    HELD_INCIDENT_IDS_FIELD_NUMBER: _builtins.int
+    WAITING_INCIDENT_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def erased(self) -> _containers.RepeatedCompositeFieldContainer[Global___EvidenceErasure]:
+        """Erased, oldest first."""
+
+    @_builtins.property
+    def held_incident_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Incidents whose evidence is on hold, and stays."""
+
+    @_builtins.property
+    def waiting_incident_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Incidents whose evidence is in the folder of another gate, which erases it within a minute of its running."""
+
+    def __init__(
+        self,
+        *,
+        erased: _abc.Iterable[Global___EvidenceErasure] | None = ...,
+        held_incident_ids: _abc.Iterable[_builtins.str] | None = ...,
+        waiting_incident_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["erased", b"erased", "held_incident_ids", b"held_incident_ids", "waiting_incident_ids", b"waiting_incident_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseEvidenceResponse: _TypeAlias = EraseEvidenceResponse  # noqa: Y015
 
 @_typing.final
 class ClaimIncidentRequest(_message.Message):

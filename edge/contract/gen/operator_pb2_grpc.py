@@ -107,6 +107,16 @@ class OperatorStub:
                 request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.GetEvidenceRequest.SerializeToString,
                 response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.EvidenceChunk.FromString,
                 _registered_method=True)
+        self.HoldEvidence = channel.unary_unary(
+                '/edge.operator.v1.Operator/HoldEvidence',
+                request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.HoldEvidenceRequest.SerializeToString,
+                response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.Incident.FromString,
+                _registered_method=True)
+        self.EraseEvidence = channel.unary_unary(
+                '/edge.operator.v1.Operator/EraseEvidence',
+                request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.EraseEvidenceRequest.SerializeToString,
+                response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.EraseEvidenceResponse.FromString,
+                _registered_method=True)
         self.ListBlocks = channel.unary_unary(
                 '/edge.operator.v1.Operator/ListBlocks',
                 request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListBlocksRequest.SerializeToString,
@@ -279,6 +289,23 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def HoldEvidence(self, request, context):
+        """admin. Puts the evidence of an incident on hold, or releases it. Nothing erases what is on hold, neither its age nor
+        a quota nor a request. FAILED_PRECONDITION where it is on hold already, or not.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EraseEvidence(self, request, context):
+        """admin. Erases the evidence of all incidents of a broadcaster, and proves it. This gate erases what it can reach at
+        once, other gates of a fleet erase their own folders within a minute. The incidents stay on record, and what became
+        known footage stays in its bank. Call it again for the proof of the rest.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListBlocks(self, request, context):
         """viewer. Newest first.
         """
@@ -423,6 +450,16 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.GetEvidence,
                     request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.GetEvidenceRequest.FromString,
                     response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.EvidenceChunk.SerializeToString,
+            ),
+            'HoldEvidence': grpc.unary_unary_rpc_method_handler(
+                    servicer.HoldEvidence,
+                    request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.HoldEvidenceRequest.FromString,
+                    response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.Incident.SerializeToString,
+            ),
+            'EraseEvidence': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseEvidence,
+                    request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.EraseEvidenceRequest.FromString,
+                    response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.EraseEvidenceResponse.SerializeToString,
             ),
             'ListBlocks': grpc.unary_unary_rpc_method_handler(
                     servicer.ListBlocks,
@@ -856,6 +893,60 @@ class Operator:
             '/edge.operator.v1.Operator/GetEvidence',
             edge_dot_operator_dot_v1_dot_operator__pb2.GetEvidenceRequest.SerializeToString,
             edge_dot_operator_dot_v1_dot_operator__pb2.EvidenceChunk.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def HoldEvidence(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edge.operator.v1.Operator/HoldEvidence',
+            edge_dot_operator_dot_v1_dot_operator__pb2.HoldEvidenceRequest.SerializeToString,
+            edge_dot_operator_dot_v1_dot_operator__pb2.Incident.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseEvidence(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edge.operator.v1.Operator/EraseEvidence',
+            edge_dot_operator_dot_v1_dot_operator__pb2.EraseEvidenceRequest.SerializeToString,
+            edge_dot_operator_dot_v1_dot_operator__pb2.EraseEvidenceResponse.FromString,
             options,
             channel_credentials,
             insecure,

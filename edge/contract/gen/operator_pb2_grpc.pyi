@@ -91,6 +91,15 @@ class OperatorStub:
     of a part within ten minutes is one entry. FAILED_PRECONDITION names the gate of a fleet that has the evidence
     in a folder of its own. NOT_FOUND where there is no clip, not yet or any more.
     """
+    HoldEvidence: _grpc.UnaryUnaryMultiCallable[_operator_pb2.HoldEvidenceRequest, _operator_pb2.Incident]
+    """admin. Puts the evidence of an incident on hold, or releases it. Nothing erases what is on hold, neither its age nor
+    a quota nor a request. FAILED_PRECONDITION where it is on hold already, or not.
+    """
+    EraseEvidence: _grpc.UnaryUnaryMultiCallable[_operator_pb2.EraseEvidenceRequest, _operator_pb2.EraseEvidenceResponse]
+    """admin. Erases the evidence of all incidents of a broadcaster, and proves it. This gate erases what it can reach at
+    once, other gates of a fleet erase their own folders within a minute. The incidents stay on record, and what became
+    known footage stays in its bank. Call it again for the proof of the rest.
+    """
     ListBlocks: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListBlocksRequest, _operator_pb2.ListBlocksResponse]
     """viewer. Newest first."""
     AddBlock: _grpc.UnaryUnaryMultiCallable[_operator_pb2.AddBlockRequest, _operator_pb2.Block]
@@ -174,6 +183,15 @@ class OperatorAsyncStub(OperatorStub):
     or what the machine has to say of it. The audit log says who has read which part; what one person reads
     of a part within ten minutes is one entry. FAILED_PRECONDITION names the gate of a fleet that has the evidence
     in a folder of its own. NOT_FOUND where there is no clip, not yet or any more.
+    """
+    HoldEvidence: _aio.UnaryUnaryMultiCallable[_operator_pb2.HoldEvidenceRequest, _operator_pb2.Incident]  # type: ignore[assignment]
+    """admin. Puts the evidence of an incident on hold, or releases it. Nothing erases what is on hold, neither its age nor
+    a quota nor a request. FAILED_PRECONDITION where it is on hold already, or not.
+    """
+    EraseEvidence: _aio.UnaryUnaryMultiCallable[_operator_pb2.EraseEvidenceRequest, _operator_pb2.EraseEvidenceResponse]  # type: ignore[assignment]
+    """admin. Erases the evidence of all incidents of a broadcaster, and proves it. This gate erases what it can reach at
+    once, other gates of a fleet erase their own folders within a minute. The incidents stay on record, and what became
+    known footage stays in its bank. Call it again for the proof of the rest.
     """
     ListBlocks: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListBlocksRequest, _operator_pb2.ListBlocksResponse]  # type: ignore[assignment]
     """viewer. Newest first."""
@@ -339,6 +357,27 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         or what the machine has to say of it. The audit log says who has read which part; what one person reads
         of a part within ten minutes is one entry. FAILED_PRECONDITION names the gate of a fleet that has the evidence
         in a folder of its own. NOT_FOUND where there is no clip, not yet or any more.
+        """
+
+    @_abc_1.abstractmethod
+    def HoldEvidence(
+        self,
+        request: _operator_pb2.HoldEvidenceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.Incident, _abc.Awaitable[_operator_pb2.Incident]]:
+        """admin. Puts the evidence of an incident on hold, or releases it. Nothing erases what is on hold, neither its age nor
+        a quota nor a request. FAILED_PRECONDITION where it is on hold already, or not.
+        """
+
+    @_abc_1.abstractmethod
+    def EraseEvidence(
+        self,
+        request: _operator_pb2.EraseEvidenceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.EraseEvidenceResponse, _abc.Awaitable[_operator_pb2.EraseEvidenceResponse]]:
+        """admin. Erases the evidence of all incidents of a broadcaster, and proves it. This gate erases what it can reach at
+        once, other gates of a fleet erase their own folders within a minute. The incidents stay on record, and what became
+        known footage stays in its bank. Call it again for the proof of the rest.
         """
 
     @_abc_1.abstractmethod

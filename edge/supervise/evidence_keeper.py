@@ -1,0 +1,205 @@
+"""Erases evidence when its time is over, when there is too much of it, or when a person asks for it.
+
+Files go first, and then the ledger says so. A gate that is killed in between does it again: it finds fewer
+files, and the digest of the clip is on record since it was written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from edge.domain import Incident
+from edge.errors import GateError, NotFound
+from edge.evidence import EvidenceFileKind, EvidenceStore, file_name, incident_of
+from edge.ledger import ErasedFile, EvidenceErasure
+from edge.reasons import AlarmReason
+from edge.retention import ErasedWhy, HeldEvidence, RetentionRules, plan_erasures
+from edge.supervise.alarms import Alarm, Alarms
+from edge.supervise.context import Context
+from edge.telemetry.records import GATE
+
+_SWEEP_S: Final = 60.0
+_AT_ONCE: Final = 500
+"""Most erasures of one sweep."""
+_CHUNK: Final = 1 << 20
+_PART: Final = "evidence"
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureOutcome:
+    """What became of a request to erase a broadcaster's evidence. Incidents by id."""
+
+    erased: tuple[EvidenceErasure, ...]
+    """Also what was erased before."""
+    on_hold: tuple[str, ...]
+    waiting: tuple[str, ...]
+    """Those that other gates have."""
+
+
+class EvidenceKeeper:
+    """Keeps to the rules of the settings, for the evidence that this gate can reach."""
+
+    def __init__(
+        self,
+        context: Context,
+        folder: Path,
+        stores: Sequence[EvidenceStore],
+        changing: asyncio.Lock,
+        alarms: Alarms,
+    ) -> None:
+        """``changing`` is held while files are written or erased, so that what is erased does not come
+        back."""
+        self._context = context
+        self._folder = folder
+        self._stores = stores
+        self._changing = changing
+        self._alarms = alarms
+        self._sizes: dict[str, int] = {}
+
+    async def watch(self) -> None:
+        """Runs for ever."""
+        while True:
+            try:
+                await self.sweep()
+            except GateError as error:  # of the ledger, or of a store
+                log.warning("evidence is kept longer", error=str(error))
+            await asyncio.sleep(_SWEEP_S)
+
+    async def sweep(self) -> int:
+        """Erases what has to go now. Returns the number of incidents. Raises EvidenceStoreFailed and
+        LedgerUnavailable."""
+        context = self._context
+        rules = context.settings.evidence.rules
+        held = await context.executor.call(context.ledger.held_evidence, of_all_gates=self._reaches_all)
+        if rules.quota_bytes is not None:
+            held = tuple([await self._sized(each) for each in held])
+        plan = plan_erasures(held, rules, context.clock.wall_ms())
+        over = Alarm(AlarmReason.QUOTA, "", f"{plan.over_bytes >> 20} MB that nothing may erase are over it")
+        self._alarms.set_alarms(_PART, [over] if plan.over_bytes else [])
+        for each, why in plan.erasures[:_AT_ONCE]:
+            await self._erase(each, why, GATE)
+        await self._clear_folder()
+        return len(plan.erasures[:_AT_ONCE])
+
+    async def erased(self, incident_ids: Collection[str]) -> frozenset[str]:
+        """Returns those of these incidents whose evidence was erased, by any gate."""
+        context = self._context
+        return await context.executor.call(context.ledger.erased_evidence, incident_ids)
+
+    async def _clear_folder(self) -> None:
+        """Removes files of what was erased: by another gate, or before a late clip came."""
+        names = await asyncio.to_thread(os.listdir, self._folder)
+        owners = {name: owner for name in names if (owner := incident_of(name))}
+        gone = await self.erased(set(owners.values()))
+        for name in (name for name, owner in owners.items() if owner in gone):
+            async with self._changing:
+                await asyncio.to_thread((self._folder / name).unlink, missing_ok=True)
+
+    async def hold(self, incident_id: str, reason: str, by: str, *, release: bool) -> Incident:
+        """Puts evidence on hold, or releases it. Raises NotFound and Conflict."""
+        context = self._context
+        async with self._changing:  # What is being erased at this moment is gone afterwards.
+            return await context.executor.person(
+                context.operator_ledger.hold_evidence,
+                incident_id,
+                reason,
+                by,
+                context.clock.wall_ms(),
+                release=release,
+            )
+
+    async def erase_broadcaster(self, broadcaster: str, reason: str, by: str) -> ErasureOutcome:
+        """Marks a broadcaster's evidence to be erased, and erases what this gate reaches at once."""
+        context = self._context
+        person, ledger = context.executor.person, context.operator_ledger
+        ids = await person(ledger.ask_erasure, broadcaster, reason, by, context.clock.wall_ms())
+        wanted = set(ids)
+        held = await person(ledger.held_evidence, of_all_gates=True)
+        mine = [each for each in held if each.incident_id in wanted]
+        gate = context.ledger.gate
+        for each, why in plan_erasures(mine, RetentionRules(), context.clock.wall_ms()).erasures:
+            if self._reaches_all or each.gate == gate:
+                await self._erase(each, why, by)
+        erased = await person(ledger.evidence_erasures, ids)
+        left = await person(ledger.held_evidence, of_all_gates=True)
+        mine = [each for each in left if each.incident_id in wanted]
+        return ErasureOutcome(
+            erased,
+            tuple(each.incident_id for each in mine if each.on_hold),
+            tuple(each.incident_id for each in mine if not each.on_hold),
+        )
+
+    @property
+    def _reaches_all(self) -> bool:
+        return self._stores[-1].shared
+
+    async def _sized(self, held: HeldEvidence) -> HeldEvidence:
+        """What an earlier version wrote has no size on record."""
+        if held.bytes is not None:
+            return held
+        if held.incident_id not in self._sizes:
+            name = file_name(held.incident_id, EvidenceFileKind.CLIP)
+            sizes = [await store.size(name) for store in self._stores]
+            self._sizes[held.incident_id] = max((size or 0 for size in sizes), default=0)
+        return replace(held, bytes=self._sizes[held.incident_id])
+
+    async def _erase(self, held: HeldEvidence, why: ErasedWhy, by: str) -> None:
+        context, files = self._context, list[ErasedFile]()
+        async with self._changing:
+            incident = await context.executor.person(context.operator_ledger.incident, held.incident_id)
+            if incident.custody.hold_ms is not None:  # since the plan was made
+                return
+            for kind in EvidenceFileKind:
+                name = file_name(held.incident_id, kind)
+                known = held.sha256 if kind is EvidenceFileKind.CLIP else None
+                found = None
+                for store in self._stores:
+                    found = found or await _file_of(store, name, known)
+                    await store.remove(name)
+                if found is not None:
+                    files.append(found)
+            self._sizes.pop(held.incident_id, None)
+            try:
+                await context.executor.person(
+                    context.operator_ledger.record_evidence_erased,
+                    held.incident_id,
+                    why,
+                    files,
+                    by,
+                    context.clock.wall_ms(),
+                )
+            except GateError as error:
+                log.critical(
+                    "evidence is erased, and not yet on record so",
+                    incident_id=held.incident_id,
+                    files=[(file.name, file.sha256) for file in files],
+                    error=str(error),
+                )
+                raise
+        log.info("evidence erased", incident_id=held.incident_id, why=why.value, files=len(files), by=by)
+
+
+async def _file_of(store: EvidenceStore, name: str, known: str | None) -> ErasedFile | None:
+    """Returns what proves which file it was. ``known`` is its digest, if that is on record."""
+    size = await store.size(name)
+    if size is None:
+        return None
+    if known is not None:
+        return ErasedFile(name, size, known)
+    digest, at = hashlib.sha256(), 0
+    with contextlib.suppress(NotFound):
+        while at < size and (chunk := await store.read(name, at, _CHUNK)):
+            digest.update(chunk)
+            at += len(chunk)
+    return ErasedFile(name, size, digest.hexdigest())
