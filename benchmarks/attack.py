@@ -5,9 +5,9 @@
 A real gate beside nginx-rtmp and the reference ingest, which relays at once or with hold-back. Calm footage
 with calm sound is published in real time over RTMP. After five seconds automatic fire is mixed in at stated
 levels: decibels over the calm sound (``shots``), then also with a firearm in the picture (``armed``, where
-the pack judges ``firearm``). The sound and the pictures of games are published the same way, to an application that
-nobody has marked as games: they must not be cut. The first shot is the first 10 ms within 20 dB of the
-loudest ones.
+the pack judges ``firearm``). The sound and the pictures of games are published the same way, to an
+application that nobody has marked as games: they must not be cut. The first shot is the first 10 ms within
+20 dB of the loudest ones.
 
 ``to_flag_ms`` is from the first shot to the first FLAG or CUT, ``to_cut_ms`` to the closed connection.
 ``viewers_saw_ms`` is how much media from the first shot on viewers had then got.

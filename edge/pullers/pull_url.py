@@ -11,7 +11,9 @@ from edge.pull_sources import DEFAULT_PORTS, address_of
 
 MAX_URL_CHARACTERS: Final = 2048
 # analyzeduration=0 means FFmpeg's default of several seconds. fflags=nobuffer loses the first keyframe.
-_SMALL_PROBE: Final = {"analyzeduration": "1", "probesize": "32"}
+# RTMP announces no streams. Sound may come after the first picture, and PyAV knows no stream that is found
+# after the opening. So FFmpeg reads until it has both, or half a second of media. None of it is lost.
+_RTMP_PROBE: Final = {"analyzeduration": "500000", "probesize": "5000000"}
 _HTTP_PROBE: Final = {"analyzeduration": "1", "probesize": "2048"}
 _OVER: Final = {"rtmp": "tcp", "rtmps": "tls,tcp", "http": "tcp", "https": "tls,tcp"}
 """What a scheme runs over. FFmpeg opens nothing else, wherever a server or its media points."""
@@ -80,7 +82,7 @@ class PullUrl:
         scheme = self.scheme
         http = scheme in ("http", "https")
         return {
-            **(_HTTP_PROBE if http else _SMALL_PROBE),
+            **(_HTTP_PROBE if http else _RTMP_PROBE),
             "protocol_whitelist": f"{scheme},{_OVER[scheme]}",
             "format_whitelist": _FORMATS.get(scheme, _FILE_FORMATS),
             **({"max_redirects": "0"} if http else {"rtmp_pageurl": page_url}),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import threading
 import time
@@ -12,20 +11,22 @@ from pathlib import Path
 import grpc
 import pytest
 
+from benchmarks.servers import node_media_server
+from benchmarks.servers.nginx_rtmp import NginxRtmp, available
+from benchmarks.servers.node_media_server import NodeMediaServer
 from benchmarks.servers.publisher import Publisher
 from edge.api.auth import Role
 from edge.cli.operator_client import operator
 from edge.contract.gen import gate_pb2, gate_pb2_grpc, operator_pb2
-from edge.detect import default_model_directory, read_pack
-from edge.detect.importing.joined_pack import join_pack
 from edge.gate_process import GateProcess
 from edge.stream import resampler
 from tests.conftest import require
-from tests.detect.sound.tiny_sound_model import tiny_sound_onnx, tiny_spec
+from tests.detect.tiny_pack import tiny_pack
 from tests.e2e.ingest_process import PATIENCE_S, IngestProcess
 from tests.evidence.sounds import bursts, heard_at, write_sounding
 from tests.integration.calls import TIMEOUT_S, admit
 from tests.integration.test_gate import serve_live
+from tests.running_gate import evidenced
 
 pytestmark = pytest.mark.integration
 SECONDS = 20
@@ -39,16 +40,69 @@ def programme(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateProcess]:
-    require(shutil.which("ffmpeg") is not None, "ffmpeg")
+def armed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same sound under a bright picture, which is a firearm to the tiny model."""
+    path = tmp_path_factory.mktemp("programme") / "armed.flv"
+    return write_sounding(path, bursts(SECONDS, SHOTS), brightness=240)
+
+
+@pytest.fixture(scope="module")
+def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NginxRtmp]:
+    require(available(), "nginx with libnginx-mod-rtmp, or ffmpeg,")
+    with NginxRtmp(tmp_path_factory.mktemp("nginx")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeMediaServer]:
+    require(node_media_server.available(), "node with npm, or ffmpeg,")
+    with NodeMediaServer(tmp_path_factory.mktemp("node")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def gate(
+    tmp_path_factory: pytest.TempPathFactory, nginx: NginxRtmp, node: NodeMediaServer
+) -> Iterator[GateProcess]:
     require(resampler() is not None, "soxr")
     folder = tmp_path_factory.mktemp("gate")
-    shipped, content = read_pack(default_model_directory()), tiny_sound_onnx()
-    pack = join_pack(shipped, tiny_spec(content=content), content, folder / "pack")
-    config = f'model_dir = "{pack.directory}"\n[workers]\ncount = 1\n'
-    config += '[limits]\npull_from = ["http://127.0.0.1:*"]\n'
+    config = f'model_dir = "{tiny_pack(folder / "pack", sight=True)}"\n[workers]\ncount = 1\n'
+    config += '[limits]\npull_from = ["http://127.0.0.1:*"]\n[nginx_rtmp]\ntrust_broadcaster = true\n'
+    config += f'control_url = "{nginx.control_url}"\nstat_url = "{nginx.stat_url}"\n'
+    config += f'pull_url = "{nginx.pull_url}"\n[node_media_server]\ntrust_broadcaster = true\n'
+    config += f'api_url = "{node.api_url}"\njwt_secret = "{node.jwt_secret}"\n'
+    config += f'pull_url = "{node.pull_url}"\n'
     with GateProcess(folder / "gate", config=config) as process:
+        nginx.start(process.http)
+        node.start(process.http)
         yield process
+
+
+@pytest.mark.parametrize("kind", ["nginx-rtmp", "node-media-server"])
+def test_gunfire_at_a_server_is_flagged_and_can_be_heard(
+    kind: str, gate: GateProcess, nginx: NginxRtmp, node: NodeMediaServer, programme: Path
+) -> None:
+    server = nginx if kind == "nginx-rtmp" else node
+    with Publisher(server.url("cam", f"user={kind}"), programme, sound=True):
+        incident = clip_of(gate, kind)
+    assert incident.server == kind
+    assert (incident.verdict.action, incident.verdict.category) == (gate_pb2.ACTION_FLAG, "gunfire")
+    assert incident.verdict.urgent
+    assert heard_at(Path(incident.evidence_path)), "a person can hear it"
+
+
+def test_gunfire_and_a_firearm_together_are_cut_by_the_rule(
+    gate: GateProcess, nginx: NginxRtmp, armed: Path
+) -> None:
+    with Publisher(nginx.url("armed", "user=u7"), armed, sound=True) as publisher:
+        assert publisher.wait(PATIENCE_S) != 0, "ffmpeg ends with an error when it is cut"
+    incident = evidenced(gate, "u7")
+    verdict = incident.verdict
+    assert (verdict.reason, verdict.rule) == ("rule", "gunfire-and-firearm")
+    assert {signal.category for signal in verdict.signals} >= {"gunfire", "firearm"}
+    assert verdict.urgent
+    assert incident.stretch.end_ms > 0
+    assert heard_at(Path(incident.evidence_path))
 
 
 def test_gunfire_is_flagged_and_can_be_heard(gate: GateProcess, programme: Path) -> None:
