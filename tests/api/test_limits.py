@@ -136,7 +136,9 @@ class Served:
 async def served(folder: Path) -> AsyncIterator[Served]:
     async with gate_without_workers(folder) as bench:
         settings = bench.gate.settings
-        grpc_section = settings.grpc.model_copy(update={"listen": "127.0.0.1:0"})
+        grpc_section = settings.grpc.model_copy(
+            update={"listen": f"unix:{folder}/gate.sock"}
+        )  # where nobody waits
         settings = settings.model_copy(update={"grpc": grpc_section})
         settings.operator_tokens.write_text(f"admin anna {TOKEN}\n")
         settings.operator_tokens.chmod(0o600)
