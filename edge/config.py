@@ -145,6 +145,19 @@ class ConsoleSection(Section):
     greyscale: bool = Field(True, description="Evidence has no colours.")
     muted: bool = Field(True, description="Evidence begins without its sound.")
     small: bool = Field(True, description="Evidence is shown small.")
+    break_ms: int = Field(
+        20 * 60_000,
+        ge=60_000,
+        le=24 * 3_600_000,
+        description="A person is told to take a break after each time that they have watched this much evidence.",
+    )
+    limit_ms: int = Field(
+        3 * 3_600_000,
+        ge=60_000,
+        le=24 * 3_600_000,
+        description="Evidence that a person may watch in a day (UTC). Then no clip is shown to them any more, "
+        "and their claim is given back.",
+    )
 
     @property
     def secure(self) -> bool:

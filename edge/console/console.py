@@ -23,6 +23,7 @@ from edge.api.auth import Role, TokenFile
 from edge.api.failed_calls import FailedCalls, Turnstile
 from edge.api.operator_servicer import OperatorServicer
 from edge.config import Settings
+from edge.console.exposure import Exposure
 from edge.console.forms import read_form
 from edge.console.sessions import Sessions
 from edge.console.visit import ROOT, Visit
@@ -77,6 +78,7 @@ class Console:
         self.sessions = Sessions(self.section.idle_ms, self.section.session_ms)
         self.wrong_tokens = Allowance(*_WRONG_TOKENS)
         self.waiting = WaitingIncidents(gate)
+        self.exposure = Exposure(self.section.break_ms, self.section.limit_ms)
 
     def page(self, handler: Handler, role: Role = Role.VIEWER) -> Callable[[Request], Awaitable[Response]]:
         """An endpoint that only signed-in people of that role reach. A POST also needs its session's form."""
@@ -116,7 +118,17 @@ class Console:
             raise NotSignedIn
         wellness = Wellness.of(self.section, request.cookies.get(VIEW_COOKIE))
         words = languages()[self.language(request)]
-        return Visit(request, self.gate, self.operator, self.waiting, words, wellness, session, person)
+        return Visit(
+            request,
+            self.gate,
+            self.operator,
+            self.waiting,
+            self.exposure,
+            words,
+            wellness,
+            session,
+            person,
+        )
 
     def language(self, request: Request) -> str:
         chosen = request.cookies.get(LANGUAGE_COOKIE, "")

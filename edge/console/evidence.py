@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import AsyncIterator
 from typing import Final, cast
 
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from edge.api.operator_calls import ident
 from edge.api.status import Context
 from edge.console.calls import CallInProcess
 from edge.console.visit import Visit
 from edge.contract.gen import operator_pb2
-from edge.errors import CallRefused, NotFound
+from edge.errors import CallRefused, InvalidInput, NotFound, PermissionRefused
 
 _HEADERS: Final = {
     "content-security-policy": "default-src 'none'; sandbox; frame-ancestors 'none'",
     "cache-control": "private, no-store",
     "content-disposition": "inline",
 }
+SPENT: Final = "x-console-spent"
+"""Header of the answer that ends the watching."""
 _RANGE: Final = re.compile(r"bytes=(\d{1,15})-(\d{0,15})", re.ASCII)
 _MOST_BYTES: Final = 1 << 20
 """Of one answer to a range. A player that has enough leaves a longer one unread, and the server ends what is
@@ -28,6 +31,8 @@ not read."""
 
 async def clip(visit: Visit) -> Response:
     """The MP4. Ranges are served, so that a player can seek."""
+    if visit.spent:
+        raise PermissionRefused("you have watched as much evidence as anybody may in a day")
     asked = _RANGE.fullmatch(visit.request.headers.get("range", ""))
     begin = int(asked[1]) if asked else 0
     length = 0
@@ -48,6 +53,21 @@ async def clip(visit: Visit) -> Response:
         headers["content-range"] = f"bytes {file.begin_bytes}-{last}/{file.total_bytes}"
     content = (chunk.data async for chunk in chunks)
     return StreamingResponse(content, 206 if asked else 200, headers, "video/mp4")
+
+
+async def watched(visit: Visit) -> Response:
+    """A player reports what it has shown. The answer is 204, or why to stop."""
+    incident_id = ident("incident_id", visit.request.path_params["incident"])
+    given = visit.form.get("ms", "")
+    if not given.isascii() or not given.isdigit() or len(given) > 6:
+        raise InvalidInput("ms", "must be a number of milliseconds")
+    due = visit.exposure.watched(visit.person.name, incident_id, int(given), visit.gate.clock.wall_ms())
+    if visit.spent:
+        with contextlib.suppress(CallRefused):  # it was another's, or a viewer watched
+            release = operator_pb2.ClaimIncidentRequest(incident_id=incident_id, release=True)
+            await visit.call(visit.operator.ClaimIncident, release)
+        return PlainTextResponse(visit.words("exposure.spent"), headers={SPENT: "1"})
+    return PlainTextResponse(visit.words("exposure.break")) if due else Response(status_code=204)
 
 
 async def poster(visit: Visit) -> Response:

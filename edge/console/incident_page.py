@@ -49,6 +49,7 @@ async def incident(visit: Visit) -> Response:
         drawing=timeline(found, said),
         witnesses=said.witnesses[:_WITNESSES],
         alike=alike,
+        spent=visit.spent,
         mine=found.claimed_by == visit.person.name
         and found.claimed_until_wall_ms > visit.gate.clock.wall_ms(),
     )

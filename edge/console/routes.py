@@ -53,12 +53,17 @@ def _routes(console: Console) -> Iterator[Route]:
         "/strikes/{strike}/pardon": records_pages.pardon,
         "/appeals/{appeal}/{done}": records_pages.decide_appeal,
     }
+    own: dict[str, Handler] = {
+        "/sign-out": sign_in.sign_out,
+        "/view": sign_in.choose_view,
+        "/incidents/{incident}/watched": evidence.watched,
+    }
+    for path, handler in own.items():
+        yield Route(path, console.page(handler), methods=["POST"])
     for path, handler in pages.items():
         yield Route(path, console.page(handler), methods=["GET"])
     for path, handler in actions.items():
         yield Route(path, console.page(handler, Role.REVIEWER), methods=["POST"])
-    for path, handler in (("/sign-out", sign_in.sign_out), ("/view", sign_in.choose_view)):
-        yield Route(path, console.page(handler), methods=["POST"])
 
 
 async def _first(visit: Visit) -> Response:

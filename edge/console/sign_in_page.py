@@ -64,7 +64,8 @@ class SignIn:
         return response
 
     async def view(self, visit: Visit) -> Response:
-        return visit.show("view.html", parts=[each.name for each in fields(Wellness)])
+        today = visit.exposure.today(visit.person.name, visit.gate.clock.wall_ms())
+        return visit.show("view.html", today=today, parts=[each.name for each in fields(Wellness)])
 
     async def choose_view(self, visit: Visit) -> Response:
         chosen = Wellness(**{each.name: each.name in visit.form for each in fields(Wellness)})

@@ -15,6 +15,7 @@ from edge.api.auth import Person, Role
 from edge.api.operator_servicer import OperatorServicer
 from edge.api.status import Context
 from edge.console import calls
+from edge.console.exposure import Exposure
 from edge.console.forms import REASONS, reason_of
 from edge.console.sessions import Session
 from edge.console.waiting import WaitingIncidents
@@ -39,6 +40,7 @@ class Visit:
     gate: Gate
     operator: OperatorServicer
     waiting: WaitingIncidents
+    exposure: Exposure
     words: Words
     wellness: Wellness
     session: Session
@@ -50,6 +52,11 @@ class Visit:
     def part(self) -> str:
         """The part of a page that is wanted; empty for the whole."""
         return self.request.headers.get(PART, "")
+
+    @property
+    def spent(self) -> bool:
+        """Whether this person has watched as much evidence as anybody may in a day."""
+        return self.exposure.spent(self.person.name, self.gate.clock.wall_ms())
 
     def may(self, role: Role) -> bool:
         return self.person.role >= role
