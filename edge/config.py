@@ -149,13 +149,13 @@ class ConsoleSection(Section):
         20 * 60_000,
         ge=60_000,
         le=24 * 3_600_000,
-        description="A person is told to take a break after each time that they have watched this much evidence.",
+        description="A person is told to take a break whenever they have watched this much evidence.",
     )
     limit_ms: int = Field(
         3 * 3_600_000,
         ge=60_000,
         le=24 * 3_600_000,
-        description="Evidence that a person may watch in a day (UTC). Then no clip is shown to them any more, "
+        description="Evidence that a person may watch in a day (UTC). Then no clip is shown to them, "
         "and their claim is given back.",
     )
 
