@@ -87,7 +87,7 @@ class WorkerLoop:
         self._models = WorkerModels(self.inbox.put, current.loading_model)
         self._running = True
         self._busy_ms = self._voluntary_ms = 0.0
-        self._spare = IdleCapacity(settings.spare_load)
+        self._idle_capacity = IdleCapacity(settings.spare_load)
         self._times = Distributions()
         self._decoded = self._judged = 0
         self._evidence = EvidenceWriter(send, current, settings.evidence_min_free_mb * 2**20)
@@ -327,12 +327,12 @@ class WorkerLoop:
     def _share_idle_capacity(self) -> None:
         """Samples all calm streams more densely while the worker is idle."""
         now = self._clock.monotonic_ms()
-        if not self._spare.due(now):
+        if not self._idle_capacity.due(now):
             return
         preempted = self._video.preempted + self._video.lost
-        if self._spare.update(now, self._busy_ms, self._voluntary_ms, preempted):
+        if self._idle_capacity.update(now, self._busy_ms, self._voluntary_ms, preempted):
             for stream in self._streams.values():
-                if stream.pipeline is not None and stream.pipeline.spare(self._spare.ms):
+                if stream.pipeline is not None and stream.pipeline.spare(self._idle_capacity.ms):
                     self._say_tier(stream)
 
     def _check_streams(self) -> None:
@@ -443,7 +443,7 @@ class WorkerLoop:
             seed=stream.seed,
         )
         stream.pipeline.set_risk_factors(stream.risk_factors)
-        stream.pipeline.spare(self._spare.ms)
+        stream.pipeline.spare(self._idle_capacity.ms)
         stream.audio_wanted = self._audio.wanted(stream)
         self._pictures.follow(stream)
         self._said_opened(stream)

@@ -76,7 +76,7 @@ class WorkerPool:
         self._events: WorkerEvents
         self._clock = clock
         self._workers: dict[int, WorkerHandle] = {}
-        self._spare: WorkerHandle | None = None
+        self._standby: WorkerHandle | None = None
         self._preparing = False
         self._owner: dict[str, WorkerHandle] = {}
         self._heavy_streams: set[str] = set()
@@ -102,7 +102,7 @@ class WorkerPool:
         await asyncio.gather(*(self._spawn(index) for index in range(self._section.count)))
         self._tasks.keep(self._heartbeat)
         if self._section.spare:
-            self._tasks.start(self._prepare_spare())
+            self._tasks.start(self._prepare_standby())
 
     async def stop(self) -> None:
         self._stopping = True
@@ -135,16 +135,16 @@ class WorkerPool:
         Raises ModelError, and replaces none, where the model that they would load is damaged.
         """
         await asyncio.to_thread(read_pack, self._settings.model_dir)
-        old, spare = list(self._workers.values()), self._spare
-        if spare is not None:
-            spare.kill()
-            await self._until(lambda: self._spare is not spare)
+        old, standby = list(self._workers.values()), self._standby
+        if standby is not None:
+            standby.kill()
+            await self._until(lambda: self._standby is not standby)
         for worker in old:
             await self._replace(worker)
 
     async def _replace(self, worker: WorkerHandle) -> None:
         if self._section.spare:
-            await self._until(lambda: self._spare is not None and self._spare.up)
+            await self._until(lambda: self._standby is not None and self._standby.up)
         worker.retired = True
         worker.kill()
         await self._until(lambda: self._workers[worker.index] is not worker)
@@ -156,8 +156,8 @@ class WorkerPool:
 
     def _everyone(self) -> Iterator[WorkerHandle]:
         yield from self._workers.values()
-        if self._spare is not None:
-            yield self._spare
+        if self._standby is not None:
+            yield self._standby
 
     # streams
 
@@ -237,15 +237,15 @@ class WorkerPool:
 
     async def _launch_heavy(self, index: int) -> None:
         try:
-            self._promote_spare(index)
+            self._promote_standby(index)
             if index not in self._workers:
                 await self._respawn(index)
         finally:
             self._heavy_starting = False
         log.info("the worker for heavy streams is up", worker=index)
-        if self._section.spare and self._spare is None:
+        if self._section.spare and self._standby is None:
             await asyncio.sleep(_SPARE_PAUSE_S)
-            await self._prepare_spare()
+            await self._prepare_standby()
 
     def _disown(self, stream_id: str) -> None:
         worker = self._owner.pop(stream_id, None)
@@ -387,27 +387,27 @@ class WorkerPool:
                 f"worker {worker.index} did not start (exit code {code}): see its message above on stderr"
             )
 
-    async def _prepare_spare(self) -> None:
+    async def _prepare_standby(self) -> None:
         """Launches a standby, and tries again until one is ready."""
-        if self._spare is not None or self._preparing:
+        if self._standby is not None or self._preparing:
             return
         self._preparing = True
         try:
-            await self._launch_spare()
+            await self._launch_standby()
         finally:
             self._preparing = False
 
-    async def _launch_spare(self) -> None:
+    async def _launch_standby(self) -> None:
         for attempt in itertools.count(1):
             try:
                 worker = await WorkerHandle.launch(self._settings)
-                self._spare = worker
+                self._standby = worker
                 await self._await_ready(worker)
-                log.info("a spare worker waits")
+                log.info("a standby waits")
                 return
             except Exception as error:
-                self._spare = None
-                log.error("no spare worker", attempt=attempt, error=str(error))
+                self._standby = None
+                log.error("no standby", attempt=attempt, error=str(error))
                 await self._pause(attempt)
 
     async def _pause(self, attempt: int) -> None:
@@ -445,12 +445,12 @@ class WorkerPool:
         if self._stopping or not worker.ready.is_set():
             worker.close()
             return
-        if worker is self._spare:
-            log.error("the spare worker died", exit_code=code)
+        if worker is self._standby:
+            log.error("the standby died", exit_code=code)
             worker.close()
-            self._spare = None
+            self._standby = None
             await self._pause(0)
-            await self._prepare_spare()
+            await self._prepare_standby()
             return
         # What a retired worker was at is not why it ended.
         culprit = "" if worker.retired else worker.current.culprit()
@@ -480,7 +480,7 @@ class WorkerPool:
         )
         worker.close()
         if suspect is None:
-            self._promote_spare(worker.index)
+            self._promote_standby(worker.index)
         # A suspect stream must not end another worker and its streams. It waits for the new worker.
         others = any(other.up for other in self._workers.values())
         waiting = tuple(stream for stream in streams if stream == suspect or not others)
@@ -489,14 +489,14 @@ class WorkerPool:
                 self._events.on_streams_lost, tuple(s for s in streams if s not in waiting), quarantined
             )
         if suspect is not None:
-            self._promote_spare(worker.index)
+            self._promote_standby(worker.index)
         if self._workers[worker.index] is worker:
             await self._respawn(worker.index)
         if waiting:
             self._tell(self._events.on_streams_lost, waiting, quarantined)
-        if self._section.spare and self._spare is None:
+        if self._section.spare and self._standby is None:
             await asyncio.sleep(_SPARE_PAUSE_S)
-            await self._prepare_spare()
+            await self._prepare_standby()
 
     @staticmethod
     def _tell(event: Callable[..., None], *said: object) -> None:
@@ -507,13 +507,13 @@ class WorkerPool:
         except Exception as error:
             task_health().failed(event.__qualname__, error)
 
-    def _promote_spare(self, index: int) -> None:
+    def _promote_standby(self, index: int) -> None:
         """Puts the standby in this place, if one is ready."""
-        spare = self._spare
-        if spare is not None and spare.up:
-            self._spare, spare.index = None, index
-            self._workers[index] = spare
-            self._set_priority(spare)
+        standby = self._standby
+        if standby is not None and standby.up:
+            self._standby, standby.index = None, index
+            self._workers[index] = standby
+            self._set_priority(standby)
 
     async def _respawn(self, index: int) -> None:
         for attempt in itertools.count(1):

@@ -66,7 +66,7 @@ async def test_a_worker_that_becomes_ready_during_a_swap_judges_with_the_new_mod
             await pool.start(heard)
             loading = asyncio.ensure_future(pool.load_model(directory, digest))
             await asyncio.sleep(0)
-            await pool._prepare_spare()
+            await pool._prepare_standby()
             await loading
             pool.use_model(directory, digest)
             [first] = pool.processes()
