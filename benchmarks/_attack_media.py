@@ -77,6 +77,17 @@ class AttackMedia:
         _join(picture, mixed, path)
         return Programme(path, kind, level_db, CALM_MS + first)
 
+    def talking(self, seconds: float) -> Path:
+        """Writes a calm programme in which somebody talks all the time."""
+        found = [row for row in self._sounds if row["sublabel"] == "speech"]
+        parts = [_levelled(_samples(self._data / "sounds" / row["path"]), 2 * _CALM_RMS) for row in found]
+        talk = np.concatenate(parts)
+        wanted = round(seconds * SOUND_RATE)
+        picture, path = self._folder / "calm.flv", self._folder / "talking.flv"
+        write_programme((Part(self._data / _CALM, round(1000 * seconds)),), picture, keyframe_at_parts=False)
+        _join(picture, np.resize(talk, wanted), path)
+        return path
+
     def _shots(self, kind: str, number: int) -> tuple[Samples, int]:
         """Returns shots, and when the first of them begins in milliseconds."""
         if kind == "game":
