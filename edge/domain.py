@@ -25,6 +25,7 @@ StreamId = NewType("StreamId", str)
 """Id of one publish connection. Never reused."""
 
 _RANDOM_CHARS = 16
+_STREAM_ID: Final = re.compile(r"st_[0-9a-f]{32}")
 _SECRET: Final = re.compile(r"key|token|secret|pass|auth|sign|pwd|psk", re.IGNORECASE)
 _LONG_SECRET: Final = 16
 _SHOWN_CHARS: Final = 4
@@ -45,6 +46,11 @@ def beginning_of(ident: str) -> str:
 
 def new_stream_id() -> StreamId:
     return StreamId(new_id("st"))
+
+
+def is_stream_id(text: str) -> bool:
+    """Whether a text is the whole id of a stream, by its form."""
+    return _STREAM_ID.fullmatch(text) is not None
 
 
 def pull_token(stream_id: StreamId) -> str:

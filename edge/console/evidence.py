@@ -38,8 +38,8 @@ async def clip(visit: Visit) -> Response:
     length = 0
     if asked:
         length = min(int(asked[2] or begin + _MOST_BYTES) - begin + 1, _MOST_BYTES)
-    if length < 0:
-        return Response(status_code=416, headers=_HEADERS)
+        if length <= 0:  # it ends before it begins
+            return Response(status_code=416, headers=_HEADERS)
     chunks = _read(visit, operator_pb2.EVIDENCE_PART_CLIP, begin, length)
     try:
         file = (await anext(chunks)).file
@@ -84,11 +84,17 @@ async def poster(visit: Visit) -> Response:
     return Response(content, headers=_HEADERS, media_type="image/jpeg")
 
 
-async def account(visit: Visit) -> operator_pb2.EvidenceAccount:
-    """What the machine has to say of the incident."""
-    async for chunk in _read(visit, operator_pb2.EVIDENCE_PART_ACCOUNT):
-        return chunk.account
-    return operator_pb2.EvidenceAccount()
+async def account(visit: Visit, incident: operator_pb2.Incident) -> operator_pb2.EvidenceAccount:
+    """What the machine has to say of the incident. People decide also while the store of evidence is away:
+    then it is what the ledger has."""
+    try:
+        return (await anext(_read(visit, operator_pb2.EVIDENCE_PART_ACCOUNT))).account
+    except CallRefused as error:
+        if error.status != 503:
+            raise
+        signals = incident.verdict.signals
+        witnesses = [operator_pb2.EvidenceWitness(signal=signal) for signal in signals]
+        return operator_pb2.EvidenceAccount(witnesses=witnesses)
 
 
 def _read(

@@ -33,7 +33,7 @@ async def incident(visit: Visit) -> Response:
     stream = next((each for each in streams if each.stream_id == found.stream_id), None)
     jobs = await visit.waiting.jobs(visit.operator, visit.person, visit.session.token)
     others = [job.incident.id for job in jobs if job.incident.id != incident_id]
-    said = await account(visit)
+    said = await account(visit, found)
     alike = next((each.bank_incident_id for each in said.witnesses if each.bank_incident_id), "")
     return visit.show(
         "incident.html",

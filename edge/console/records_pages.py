@@ -12,7 +12,7 @@ from edge.api.operator_calls import MAX_SUBJECT_CHARS, ident
 from edge.console.live_page import LENGTHS_MS
 from edge.console.visit import Visit
 from edge.contract.gen import operator_pb2
-from edge.domain import SubjectKind
+from edge.domain import SubjectKind, is_stream_id
 from edge.errors import InvalidInput, NotFound
 
 _PAGE: Final = 50
@@ -173,8 +173,16 @@ async def audit(visit: Visit) -> Response:
         visit.gate.ledger.audit_entries, limit=_PAGE, before_number=number
     )
     return visit.show(
-        "audit.html", entries=entries, before=str(entries[-1].number) if len(entries) == _PAGE else ""
+        "audit.html",
+        entries=entries,
+        subjects={entry.number: _shown_subject(visit, entry.subject) for entry in entries},
+        before=str(entries[-1].number) if len(entries) == _PAGE else "",
     )
+
+
+def _shown_subject(visit: Visit, subject: str) -> str:
+    """A viewer gets the beginning of a stream's id here, too."""
+    return visit.operator.shown_stream_id(visit.person, subject) if is_stream_id(subject) else subject
 
 
 def _before(ids: list[str]) -> str:

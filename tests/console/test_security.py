@@ -11,6 +11,9 @@ import pytest
 from edge.clock import ManualClock
 from edge.config import ConsoleSection, Settings
 from edge.console.console import served
+from edge.domain import beginning_of
+from edge.evidence.double import BucketDouble
+from edge.supervise.evidence_reading import EvidenceReading
 from tests.console.browser import ORIGIN, TOKENS, Browser, app_of, browsing, console, flagged
 from tests.supervise.gate_without_workers import gate_without_workers
 
@@ -109,6 +112,11 @@ async def test_a_viewer_looks_and_changes_nothing(tmp_path: Path) -> None:
         stream_id = next(iter(bench.gate.registry)).id
         assert "data-act" not in (await browser.get("/queue")).text
         assert stream_id not in (await browser.get("/live")).text, "a viewer gets the beginning of an id"
+        bench.gate.ledger.note_ordered_cut(stream_id, "indecent", "rita", 1)
+        audit = (await browser.get("/audit")).text
+        assert "cut_ordered" in audit
+        assert stream_id not in audit, "here, too"
+        assert beginning_of(stream_id) in audit
         for path in (
             f"/incidents/{incident_id}/claim",
             f"/incidents/{incident_id}/strike",
@@ -231,10 +239,23 @@ async def test_a_clip_is_a_sandboxed_video_with_ranges_and_of_this_gate_alone(tm
         assert "sandbox" in part.headers["content-security-policy"]
         assert part.headers["x-content-type-options"] == "nosniff"
         assert (await browser.get(path, range="bytes=90-")).content == bytes(range(90, 100))
-        assert (await browser.get(path, range="bytes=100-")).status_code == 416
+        for wrong in ("bytes=100-", "bytes=10-9", "bytes=10-5"):
+            assert (await browser.get(path, range=wrong)).status_code == 416, wrong
         assert (await browser.get(path)).content == bytes(range(100))
         clip.unlink()
         bench.gate.ledger.set_evidence(incident_id, str(tmp_path / "tokens"), 1)
         assert (await browser.get(path)).status_code == 404
         assert (await browser.get(f"/incidents/{incident_id}/poster.jpg")).status_code == 404
         assert "evidence_read" in (await browser.get("/audit")).text
+
+
+async def test_people_decide_while_the_bucket_is_away(tmp_path: Path) -> None:
+    async with console(tmp_path) as (bench, browser):
+        incident_id = await flagged(bench)
+        bucket = BucketDouble()
+        bucket.away = True
+        folder = bench.gate.settings.evidence_folder
+        bench.gate.evidence = EvidenceReading(bench.gate._context, folder, bucket)
+        shown = await browser.get(f"/incidents/{incident_id}")
+        assert shown.status_code == 200
+        assert f"/incidents/{incident_id}/overturn" in shown.text
