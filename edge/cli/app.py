@@ -21,6 +21,7 @@ _COMMANDS: Final = (
     "bank",
     "incident",
     "stream",
+    "top",
     "appeal",
     "strike",
     "block",
