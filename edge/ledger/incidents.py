@@ -164,6 +164,14 @@ class Incidents(LedgerBase):
         with self._database.read("read pending cuts") as connection:
             return tuple(readable(connection, connection.execute(query), records.incident_from_row))
 
+    def undecided(self) -> tuple[int, int | None]:
+        """Number of the fleet's incidents that nobody has decided, and wall time of the oldest one."""
+        waiting = incidents.c.state.in_([state.value for state in UNDECIDED])
+        query = sa.select(sa.func.count(), sa.func.min(incidents.c.created_ms)).where(waiting)
+        with self._database.read("count undecided incidents") as connection:
+            count, oldest_ms = connection.execute(query).one()
+            return count, oldest_ms
+
     def going_on(self, since_ms: int) -> tuple[Incident, ...]:
         """This gate's flagged incidents that nobody has decided and whose newest sign came since then.
 

@@ -61,6 +61,7 @@ from edge.telemetry.records import (
     CallBroken,
     LedgerRowsUnknown,
     PoolSnapshot,
+    ReviewsWaiting,
     StreamsRestored,
     TaskFailed,
     TurnedAway,
@@ -74,6 +75,7 @@ from edge.workers.settings import WorkerSettings
 _SWEEP_S = 1.0
 _GIVE_BACK_SWEEPS = round(GIVE_BACK_MS / 1000 / _SWEEP_S)
 _USAGE_SWEEPS = 600
+_REVIEWS_SWEEPS = 10
 _MODEL_S = 600.0
 _RECENT_S = 60.0
 RECENT_FOOTAGE = "recent-footage.bin"
@@ -457,6 +459,8 @@ class Gate:
             await asyncio.sleep(_SWEEP_S)
             if number % _USAGE_SWEEPS == 0:
                 await self._write_usage()
+            if number % _REVIEWS_SWEEPS == 1:
+                await self._measure_reviews()
             await endings.sweep()
 
     async def _keep_recent(self) -> None:
@@ -509,6 +513,16 @@ class Gate:
         except GateError as error:
             log.warning("usage waits for the ledger", error=str(error))
             self._usage.put_back(counted)
+
+    async def _measure_reviews(self) -> None:
+        """Says how long the oldest incident has waited for people."""
+        try:
+            count, oldest_ms = await self.executor.call(self.ledger.undecided)
+        except GateError as error:
+            log.warning("nobody knows which incidents wait", error=str(error))
+            return
+        age_ms = 0 if oldest_ms is None else max(0, self.clock.wall_ms() - oldest_ms)
+        self.telemetry.report(ReviewsWaiting(count, age_ms / 1000))
 
     def health(self) -> Iterator[str]:
         """Yields what is not as it should be, a line each."""

@@ -159,6 +159,18 @@ class PrometheusBackend:
         ledger_down = self._gauge(
             "edge_ledger_down", "1 while the ledger cannot be written, or no news of other gates arrive."
         )
+        waiting = self._gauge(
+            "edge_incidents_waiting", "Incidents of the fleet that people have not decided."
+        )
+        oldest = self._gauge(
+            "edge_incident_oldest_waiting_seconds", "Age of the oldest incident that people have not decided."
+        )
+
+        def reviews(record: records.ReviewsWaiting) -> None:
+            waiting.set(record.incidents)
+            oldest.set(record.oldest_s)
+
+        self._on(records.ReviewsWaiting, reviews)
         reserve = self._gauge(
             "edge_journal_reserve_bytes", "Disk space that the journal has for further decisions."
         )

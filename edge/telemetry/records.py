@@ -361,6 +361,15 @@ class JournalMeasured(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class ReviewsWaiting(Record):
+    """The incidents that people have not decided, of the whole fleet. Reported every ten seconds."""
+
+    incidents: int
+    oldest_s: float
+    """Age of the oldest one in seconds; 0 where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
 class DecisionLost(Record):
     """A decision that was in memory alone when the gate stopped, or that an earlier run never wrote."""
 

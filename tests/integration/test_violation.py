@@ -145,6 +145,24 @@ def test_block_is_on_disk_before_the_cut_and_the_cut_is_proven(tmp_path: Path, f
             time.sleep(0.05)
         [record_path] = records
         assert "secret-key" not in record_path.read_text(encoding="utf-8")
+        [told] = gate.operator.GetEvidence(
+            operator_pb2.GetEvidenceRequest(
+                incident_id=verdict.incident_id, part=operator_pb2.EVIDENCE_PART_ACCOUNT
+            ),
+            metadata=gate.admin,
+        )
+        categories = {point.category for point in told.account.scores}
+        assert led.category in categories, "how the scores went, not only the one that decided"
+        assert len(told.account.scores) > 1
+        assert told.account.clip_bytes == evidence.stat().st_size
+        shown = gate.operator.GetEvidence(
+            operator_pb2.GetEvidenceRequest(
+                incident_id=verdict.incident_id, part=operator_pb2.EVIDENCE_PART_POSTERS
+            ),
+            metadata=gate.admin,
+        )
+        assert next(shown).file.media_type == "image/jpeg"
+        assert next(shown).data.startswith(b"\xff\xd8\xff")
         overturned = gate.operator.ReviewIncident(
             operator_pb2.ReviewIncidentRequest(
                 incident_id=verdict.incident_id,

@@ -58,6 +58,7 @@ ONE_OF_EACH: tuple[Record, ...] = (
     records.BankEntryRanAway("known", "song", 2, quarantined=False),
     records.TaskFailed("Gate._sweep"),
     records.JournalMeasured(8_388_608, 2),
+    records.ReviewsWaiting(7, 3600.5),
     records.DecisionLost(
         "violation", "in_1", "anna", "live", "fight", 1_700_000_600_000, 1_700_000_000_000, False
     ),
