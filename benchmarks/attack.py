@@ -9,7 +9,8 @@ the pack judges ``firearm``). The sound and the pictures of games are published 
 application that nobody has marked as games: they must not be cut. The first shot is the first 10 ms within
 20 dB of the loudest ones.
 
-``to_flag_ms`` is from the first shot to the first FLAG or CUT, ``to_cut_ms`` to the closed connection.
+``to_flag_ms`` is from the first shot to the first FLAG or CUT, ``to_cut_ms`` to the closed connection. What
+is flagged before the first shot counts as ``false_flags``.
 ``viewers_saw_ms`` is how much media from the first shot on viewers had then got.
 
 Footage, sounds and pictures come from ``../shared/data``, and models may have learnt from them: this measures
@@ -74,6 +75,9 @@ class Outcome:
     saw_at_flag_ms: float | None
     saw_ms: float
     category: str
+    false_flag: bool = False
+    """Whether there was an incident before the first shot. What follows may belong to it, so that the times
+    say nothing."""
 
 
 async def attack(case: Case, server: Server, gate: GateProcess, name: str) -> Outcome:
@@ -95,6 +99,8 @@ async def attack(case: Case, server: Server, gate: GateProcess, name: str) -> Ou
     if left_ms is None:
         raise ConnectionResetError("closed before the first shot")
     first = min(found, key=lambda incident: incident.created_wall_ms, default=None)
+    if first is not None and first.created_wall_ms < left_ms:
+        return Outcome(case, None, None, None, saw_ms, first.verdict.category, false_flag=True)
     return Outcome(
         case,
         None if first is None else first.created_wall_ms - left_ms,
@@ -163,6 +169,7 @@ def summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     return {
         "published": len(outcomes),
         "flagged": sum(one.flag_ms is not None for one in outcomes),
+        "false_flags": sum(one.false_flag for one in outcomes),
         "cut": sum(one.cut_ms is not None for one in outcomes),
         "to_flag_ms": percentiles(_known(one.flag_ms for one in outcomes)),
         "to_cut_ms": percentiles(_known(one.cut_ms for one in outcomes)),

@@ -123,7 +123,9 @@ class CategoryPolicy(_PolicyPart):
         0.15,
         description="Score and belief below which a raised or flagged stream is calm again (hysteresis).",
     )
-    belief: BeliefPolicy = BeliefPolicy()
+    belief: BeliefPolicy = Field(
+        BeliefPolicy(), description="How the scores of a motion model are gathered over seconds."
+    )
     false_flags_per_hour: float | None = Field(
         None,
         gt=0.0,
@@ -509,7 +511,8 @@ class FailurePolicy(_PolicyPart):
     )
     on_no_video: FailureMode = Field(
         FailureMode.DENY,
-        description="Whether running streams go on that bring audio and no video: nobody watches them.",
+        description="Whether running streams go on that bring audio and no video. Where they do, only the "
+        "audio model judges them, and only the sound that a push caller sends.",
     )
     on_capacity: FailureMode = Field(
         FailureMode.DENY, description="Whether new streams are admitted while every worker is at its limit."

@@ -126,6 +126,20 @@ def test_gunfire_is_flagged_within_two_and_a_half_seconds() -> None:
     assert wishes(events)[0]
 
 
+def test_sound_without_any_picture_is_judged() -> None:
+    opening = worker_pb2.OpenPush(stream_id="st", codec="h264", policy_json=policy().model_dump_json())
+    messages: list[Message] = [
+        (START_MS, listening),
+        (START_MS, worker_pb2.ToWorker(open_push=opening)),
+        *(sent(each, end_ms(each)) for each in shots()),
+    ]
+    events, _ = play(messages)
+    ((time_ms, judged),) = flags([(time_ms - START_MS, event) for time_ms, event in events])
+    assert time_ms - 1000 * SHOTS[0] < 2_500
+    assert judged.verdict.category == "gunfire"
+    assert judged.cleared_pts_ms == -1, "no picture was passed"
+
+
 def test_what_goes_on_is_said_to_go_on_and_then_over() -> None:
     roar = tuple(encoded_sound(bursts(SECONDS, [t / 10 for t in range(20, 98)]), a_message=22))
     events = watched(roar)
