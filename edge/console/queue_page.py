@@ -15,8 +15,6 @@ from edge.console.waiting import Job
 SEEN: Final = "x-console-seen"
 """Header of what a page shows already. Without news the answer is 204."""
 _SHOWN: Final = 50
-_TICK_MS: Final = 60_000
-"""Priorities of unchanged incidents are looked at again after this: those that wait rise."""
 
 
 async def queue(visit: Visit) -> Response:
@@ -28,7 +26,7 @@ async def queue(visit: Visit) -> Response:
     }
     jobs = await visit.waiting.jobs(visit.operator, visit.person, visit.session.token)
     shown = [job for job in jobs if _wanted(job, chosen, visit.person.name)]
-    seen = _digest(shown, visit.words.language, visit.gate.clock.wall_ms())
+    seen = _digest(shown, visit.words.language)
     if visit.part and visit.request.headers.get(SEEN) == seen:
         return Response(status_code=204)
     response = visit.show(
@@ -56,10 +54,10 @@ def _wanted(job: Job, chosen: Mapping[str, str], name: str) -> bool:
     )
 
 
-def _digest(jobs: list[Job], language: str, now_ms: int) -> str:
+def _digest(jobs: list[Job], language: str) -> str:
     """What a list of jobs shows, as a short text that changes with it."""
-    digest = hashlib.sha256(f"{language} {now_ms // _TICK_MS} {len(jobs)}".encode())
+    digest = hashlib.sha256(f"{language} {len(jobs)}".encode())
     for job in jobs[:_SHOWN]:
         digest.update(job.incident.SerializeToString(deterministic=True))
-        digest.update(b"%d %d" % (job.live, job.strikes))
+        digest.update(b"%d %d %d" % (job.live, job.strikes, job.priority))
     return digest.hexdigest()[:32]

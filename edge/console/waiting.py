@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from dataclasses import dataclass
 from typing import Final
@@ -23,8 +24,12 @@ _STATES: Final = (
     operator_pb2.INCIDENT_STATE_ESCALATED,
     operator_pb2.INCIDENT_STATE_CONFIRMED_ONCE,
 )
-_PAGE: Final = 1000
-"""Most incidents of a state that are ranked, the newest ones."""
+_RANKED_MS: Final = 10_000
+"""What waits rises: it is ranked again after this, also without news."""
+_MOST: Final = 1000
+"""Most incidents of a state that are ranked, the newest ones. Also most strikes and streams of one call."""
+_PAGE: Final = 100
+"""Incidents of one call, so that Admit gets its turns in between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +52,16 @@ class Job:
         return action_of(self.incident)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Read:
-    """What was read at one revision of the ledger."""
+    """What was read at one revision of the ledger, and its last ranking."""
 
     revision: int
     incidents: tuple[operator_pb2.Incident, ...]
     strikes: Counter[str]
+    ranked_for: tuple[frozenset[str], int] | None = None
+    """The live streams and the time that ``jobs`` are ranked for."""
+    jobs: tuple[Job, ...] = ()
 
 
 class WaitingIncidents:
@@ -61,17 +69,23 @@ class WaitingIncidents:
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
+        self._one_reads = asyncio.Lock()
         self._read: dict[bool, _Read] = {}
         """By whether the reader is a viewer, who sees shortened ids."""
 
-    async def jobs(self, operator: OperatorServicer, person: Person, token: SecretStr) -> list[Job]:
+    async def jobs(self, operator: OperatorServicer, person: Person, token: SecretStr) -> tuple[Job, ...]:
         """Every incident that waits, the one to look at first in front."""
-        read = await self._current(operator, person, token)
-        live = {stream.stream_id for stream in await live_streams(operator, token) if not stream.cutting}
+        async with self._one_reads:  # the others find what it has read
+            read = await self._current(operator, person, token)
+        streams = await live_streams(operator, token)
+        live = frozenset(stream.stream_id for stream in streams if not stream.cutting)
         now = self._gate.clock.wall_ms()
-        jobs = [self._job(incident, incident.stream_id in live, read, now) for incident in read.incidents]
-        jobs.sort(key=lambda job: (-job.priority, job.incident.id))
-        return jobs
+        ranked_for = live, now // _RANKED_MS
+        if read.ranked_for != ranked_for:
+            jobs = [self._job(incident, incident.stream_id in live, read, now) for incident in read.incidents]
+            jobs.sort(key=lambda job: (-job.priority, job.incident.id))
+            read.jobs, read.ranked_for = tuple(jobs), ranked_for
+        return read.jobs
 
     async def revision(self) -> int:
         """Number of the ledger's newest change."""
@@ -90,9 +104,15 @@ class WaitingIncidents:
             return known
         incidents: list[operator_pb2.Incident] = []
         for state in _STATES:
-            asked = operator_pb2.ListIncidentsRequest(state=state, limit=_PAGE)
-            incidents += (await call(operator.ListIncidents, asked, token)).incidents
-        listed = await call(operator.ListStrikes, operator_pb2.ListStrikesRequest(limit=_PAGE), token)
+            before_id = ""
+            for _ in range(_MOST // _PAGE):
+                asked = operator_pb2.ListIncidentsRequest(state=state, limit=_PAGE, before_id=before_id)
+                page = (await call(operator.ListIncidents, asked, token)).incidents
+                incidents += page
+                if len(page) < _PAGE:
+                    break
+                before_id = page[-1].id
+        listed = await call(operator.ListStrikes, operator_pb2.ListStrikesRequest(limit=_MOST), token)
         strikes = Counter(strike.broadcaster for strike in listed.strikes)
         self._read[shortened] = read = _Read(revision, tuple(incidents), strikes)
         return read
@@ -120,7 +140,7 @@ async def live_streams(operator: OperatorServicer, token: SecretStr) -> list[ope
         asked = operator_pb2.ListStreamsRequest(after_id=after)
         page = (await call(operator.ListStreams, asked, token)).streams
         found += page
-        if len(page) < _PAGE:
+        if len(page) < _MOST:
             return found
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from edge.console.words import languages
 from edge.domain import Action, IncidentState
+from edge.ledger import records
+from edge.ledger.tables import incidents
 from tests.console.browser import app_of, browsing, console, flagged
 
 PAGES = ("/queue", "/live", "/incidents", "/blocks", "/strikes", "/appeals", "/audit", "/health", "/view")
@@ -43,6 +46,20 @@ async def test_the_queue_has_what_waits_and_is_read_again_only_with_news(tmp_pat
         assert first in again.text
         assert second in again.text
         assert second not in (await browser.get("/queue?category=gunfire")).text
+
+
+async def test_a_queue_of_many_pages_has_every_incident_that_waits(tmp_path: Path) -> None:
+    async with console(tmp_path) as (bench, browser):
+        one = bench.gate.ledger.incident(await flagged(bench))
+        with bench.gate.ledger._database.write_transaction("many") as connection:
+            for number in range(250):
+                many = dataclasses.replace(one, id=f"in_{number:032d}")
+                row = {**records.incident_to_row(many), "gate": ""}
+                connection.execute(incidents.insert().values(**row))
+        bench.gate.ledger.record_access("anna", "console_sign_in", "", 1)
+        shown = (await browser.get("/queue", **{"x-console-part": "rows"})).text
+        assert "<bdi>251</bdi>" in shown
+        assert shown.count('class="job') == 50
 
 
 async def test_a_claim_a_decision_and_its_reason_are_on_record(tmp_path: Path) -> None:
