@@ -32,9 +32,11 @@ train: | $(BIN)/python ## Train the detector anew from ../shared/data (hours; re
 	.venv-train/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[train,plots]'
 	.venv-train/bin/python -m models.train --compare
 
-model-eval: $(DEV_STAMP) ## The shipped detector: unseen-clip figures with intervals, then the live pipeline on ../shared/data
+model-eval: $(DEV_STAMP) ## The shipped models: unseen figures with intervals beside their goals, then the live pipeline on ../shared/data
 	$(BIN)/python -m models.train.report
+	$(BIN)/python -m models.sound_report
 	$(BIN)/edge-gate model evaluate ../shared/data --calm ../shared/data/long-calm
+	$(BIN)/edge-gate model evaluate ../shared/data/sounds/sounds.csv --apart game --apart fireworks --apart film
 
 serve: $(RUN_STAMP) ## Set up, then run the sidecar with its defaults
 	$(BIN)/edge-gate serve

@@ -36,6 +36,7 @@ INCLUDED: Final = {
     "benchmarks/RESULTS.md": "results.md",
     "benchmarks/latency.svg": "latency.svg",
     "models/CARD.md": "tune/model-card.md",
+    "models/cards/ears.md": "tune/ears-card.md",
 }
 """Files of the repository that have a page in the site. Links between them stay links."""
 

@@ -19,7 +19,6 @@ from typing import Any, Final
 
 import av
 import numpy as np
-import numpy.typing as npt
 
 from edge.detect.importing.yamnet import yamnet_spec
 from edge.detect.sound.hearing import StreamHearing
@@ -27,15 +26,13 @@ from edge.detect.sound.log_mel import RATE
 from edge.detect.sound.sound_model import SoundModel
 from edge.domain import Audio
 from edge.stream import StreamAudio
+from models.gate_hearing import PAUSE, Bring, Samples, plain, scores_of, with_pauses
 
 DATA: Final = Path(__file__).resolve().parents[2] / "shared" / "data" / "sounds"
 NEGATIVE: Final = {
     "gunfire": ("calm", "fireworks", "scream", "game"),
     "scream": ("calm", "fireworks", "gunfire", "game"),
 }
-_PAUSE: Final = RATE
-
-Samples = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,24 +54,14 @@ def clips(data: Path) -> list[Clip]:
 def samples_of(path: Path) -> Samples:
     with av.open(str(path)) as media:
         parts = [frame.to_ndarray().reshape(-1) for frame in media.decode(audio=0)]
-    return np.concatenate([np.zeros(_PAUSE, np.float32), *parts, np.zeros(3 * _PAUSE, np.float32)]).astype(
-        np.float32
-    )
+    return with_pauses(np.concatenate(parts).astype(np.float32))
 
 
 def with_noise(samples: Samples) -> Samples:
     """White noise 10 dB below the clip."""
-    level = float(np.sqrt(np.mean(samples[_PAUSE : -3 * _PAUSE] ** 2)))
+    level = float(np.sqrt(np.mean(samples[PAUSE : -3 * PAUSE] ** 2)))
     noise = np.random.default_rng(len(samples)).standard_normal(len(samples)) * level * 10 ** (-10 / 20)
     return (samples + noise).astype(np.float32)
-
-
-def plain(samples: Samples, hearing: StreamHearing) -> Iterator[None]:
-    """Brings half a second at a time."""
-    for begin in range(0, len(samples), RATE // 2):
-        piece = samples[begin : begin + RATE // 2]
-        hearing.add_samples(piece, 1000 * begin / RATE, restarted=not begin)
-        yield
 
 
 def aac(samples: Samples, hearing: StreamHearing) -> Iterator[None]:
@@ -99,23 +86,11 @@ def aac(samples: Samples, hearing: StreamHearing) -> Iterator[None]:
 
 
 Change = Callable[[Samples], Samples]
-Bring = Callable[[Samples, StreamHearing], Iterator[None]]
 CONDITIONS: Final[Mapping[str, tuple[Change, Bring]]] = {
     "clean": (lambda samples: samples, plain),
     "noise 10 dB below": (with_noise, plain),
     "AAC 32 kbit/s": (lambda samples: samples, aac),
 }
-
-
-def scores_of(model: SoundModel, samples: Samples, bring: Bring) -> dict[str, list[float]]:
-    """Returns the signals of a clip by category, one for each window that was judged."""
-    hearing = StreamHearing(model, model.categories)
-    found: dict[str, list[float]] = {name: [0.0] for name in model.categories}
-    for _ in bring(samples, hearing):
-        for window in hearing.waiting():
-            for signal in hearing.judge(window):
-                found[signal.category].append(signal.score)
-    return found
 
 
 def alarms(scores: Sequence[float], threshold: float) -> int:

@@ -202,27 +202,36 @@ def evaluate(
     score: Annotated[
         str, typer.Option("--score", help="A clip's score: score_mean or score_max of its windows.")
     ] = "score_mean",
+    apart: Annotated[
+        list[str] | None,
+        typer.Option("--apart", help="A label that counts neither for nor against, as game or fireworks."),
+    ] = None,
     plots: Annotated[Path | None, typer.Option("--plots", help="Folder for PNG plots.")] = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Number of processes.")] = os.cpu_count()
     or 1,
     as_json: JsonOption = False,
 ) -> None:
-    """Judge labelled clips with the live pipeline and print the model's quality.
+    """Judge labelled clips and sounds with the live pipeline and print the quality of each model of a pack.
 
-    Every figure has a 95 % interval, which resamples whole groups. JSON gives it as a list of value, low and
-    high. Clips from the training data flatter the model. Its card has the figures for unseen clips.
+    A label is violent, calm, a category of the pack as gunfire, several joined by +, or one of --apart. Calm
+    clips are the negatives of every category. The figures by source are those of the motion model. Every
+    figure has a 95 % interval, which resamples whole groups. JSON gives it as a list of value, low and high.
+    Clips from the training data flatter the model. Its card has the figures for unseen clips.
     """
     from edge.detect import default_model_directory, model_directory, read_pack
+    from edge.detect.default_policy import default_policy
     from edge.intervals import require_scipy
     from edge.replay import FoundFiles, LeftOut, left_out_of
+    from edge.tuning.by_category import apart_figures, category_figures, false_flags, judged_by
     from edge.tuning.evaluation import calm_rates, figures, labelled_by_folders, read_labels, warnings
 
     require_scipy()
     if score not in ("score_mean", "score_max"):
         raise InvalidInput("--score", f"{score!r} is neither score_mean nor score_max")
     left_out: list[LeftOut] = []
-    clips = read_labels(data, left_out)
     directory = default_model_directory() if model is None else model_directory(model)
+    pack = read_pack(directory)
+    clips = read_labels(data, left_out, {*pack.manifest.categories, *(apart or [])})
     calm_found = FoundFiles.of(calm or [])
     calm_files = calm_found.files
     left_out += calm_found.left_out
@@ -243,7 +252,8 @@ def evaluate(
         left_out += filter(None, others)
         reports = [report for report, other in zip(reports, others, strict=True) if other is None]
         clips = [clip for clip, other in zip(clips, others, strict=True) if other is None]
-    pack = read_pack(directory)
+    rules = default_policy(directory).categories
+    seen = [category.name for category in pack.motion.categories]
     result: dict[str, Any] = {
         "model": pack.manifest.name,
         "version": pack.manifest.version,
@@ -252,25 +262,31 @@ def evaluate(
     if all("error" in report for report in reports):
         said = [report["error"] for report in reports] + [f"{one.path}: {one.why}" for one in left_out]
         raise InvalidInput(str(data), f"no clip could be judged; the first: {said[0]}")
-    result |= figures(clips, reports, score)
+    result |= figures(clips, [judged_by(seen, report) for report in reports], score)
+    result["categories"] = category_figures(clips, reports, rules, seen, score)
+    result["apart"] = apart_figures(clips, reports, rules, apart or [])
     calm_reports = _replay(calm_files, directory, jobs, "calm footage")
     left_out += filter(None, map(calm_found.left_out_for, range(len(calm_files)), calm_reports))
-    calm_clips = [report for clip, report in zip(clips, reports, strict=True) if not clip.violent]
-    result["calm_clips"] = calm_rates(calm_clips)
-    if calm_files:
-        result["calm_footage"] = calm_rates(calm_reports)
+    calm_clips = [report for clip, report in zip(clips, reports, strict=True) if clip.calm]
+    for name, those in (("calm_clips", calm_clips), ("calm_footage", calm_reports)):
+        if name == "calm_clips" or calm_files:
+            result[name] = calm_rates(those) | {"categories": false_flags(those, rules, seen)}
     if against is not None:
-        other = figures(clips, _replay([clip.path for clip in clips], against, jobs, "against"), score)
-        result["against"] = {"directory": str(against), "all": other["all"]}
+        theirs = _replay([clip.path for clip in clips], against, jobs, "against")
+        its = [category.name for category in read_pack(against).motion.categories]
+        result["against"] = {
+            "directory": str(against),
+            "all": figures(clips, [judged_by(its, report) for report in theirs], score)["all"],
+            "categories": category_figures(clips, theirs, default_policy(against).categories, its, score),
+        }
     result["left_out"] = [each.as_json() for each in left_out]
     result["warnings"] = warnings(result)
     if plots is not None:
-        seen = [category.name for category in pack.motion.categories]
         kept = [(clip, report) for clip, report in zip(clips, reports, strict=True) if "error" not in report]
         draw(
             plots,
             [clip.violent for clip, _ in kept],
-            [float(report[score]) for _, report in kept],
+            [float(judged_by(seen, report)[score]) for _, report in kept],
             {
                 Path(report["path"]).name: [
                     [at_s, said] for at_s, said, name in report["windows"] if name in seen
@@ -346,6 +362,12 @@ def _print(result: dict[str, Any]) -> None:
         ),
         empty="no clips",
     )
+    _print_categories("category", result["categories"])
+    if "against" in result:
+        _print_categories("against, category", result["against"]["categories"])
+    for label, part in result["apart"].items():
+        flagged = ", ".join(f"{count} as {name}" for name, count in part["flagged"].items() if count)
+        console.print(f"{label}: {part['clips']} clips, flagged {flagged or 'none'}", soft_wrap=True)
     for name in ("calm_clips", "calm_footage"):
         if name in result:
             rates = result[name]
@@ -353,6 +375,39 @@ def _print(result: dict[str, Any]) -> None:
             console.print(_calm(name, rates, bounds), soft_wrap=True)
     for text in result["warnings"]:
         console.print(f"! {text}", soft_wrap=True)
+
+
+def _print_categories(title: str, categories: dict[str, Any]) -> None:
+    print_table(
+        (
+            title,
+            "with it",
+            "flagged",
+            "cut",
+            "recall",
+            "calm",
+            "flagged",
+            "cut",
+            "AUC",
+            "false flags an hour",
+        ),
+        (
+            (
+                name,
+                part["positives"],
+                part["positives_flagged"],
+                part["positives_cut"],
+                _text(part.get("recall")),
+                part["negatives"],
+                part["negatives_flagged"],
+                part["negatives_cut"],
+                _text(part.get("auc")),
+                _text(part.get("false_flags_per_hour")),
+            )
+            for name, part in categories.items()
+        ),
+        empty="",
+    )
 
 
 def _calm(name: str, rates: dict[str, Any], bounds: Sequence[float | None]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,16 @@ class LabelledClip:
     violent: bool
     group: str
     source: str
+    labels: frozenset[str] = frozenset()
+    """What it shows, where that is neither violent nor calm."""
+
+    @property
+    def calm(self) -> bool:
+        return not self.violent and not self.labels
+
+    def shows(self, name: str) -> bool:
+        """Whether it shows a category. What is violent shows fights."""
+        return name in self.labels or (self.violent and name in VIOLENT)
 
 
 def labelled_by_folders(path: Path) -> bool:
@@ -47,26 +57,40 @@ def labelled_by_folders(path: Path) -> bool:
     return path.is_dir() and not (path / "clips.csv").is_file()
 
 
-def read_labels(path: Path, left_out: list[LeftOut] | None = None) -> list[LabelledClip]:
+def read_labels(
+    path: Path, left_out: list[LeftOut] | None = None, names: Collection[str] = ()
+) -> list[LabelledClip]:
     """Reads labelled clips.
 
     ``path`` is a CSV ``path,label[,group][,source]``, a folder with such a ``clips.csv``, or a folder whose
-    subfolders are named by label. Paths in a CSV are relative to it. What is in a folder and no clip is added
-    to ``left_out``. Raises InvalidInput and LimitExceeded.
+    subfolders are named by label. Paths in a CSV are relative to it. A label is violent, calm, or one or more
+    of ``names``, joined by ``+``. What is in a folder and no clip is added to ``left_out``. Raises
+    InvalidInput and LimitExceeded.
     """
     if labelled_by_folders(path):
-        return _from_folders(path, [] if left_out is None else left_out)
-    return _from_csv(path / "clips.csv" if path.is_dir() else path)
+        return _from_folders(path, [] if left_out is None else left_out, names)
+    return _from_csv(path / "clips.csv" if path.is_dir() else path, names)
 
 
-def _from_csv(path: Path) -> list[LabelledClip]:
+def _from_csv(path: Path, names: Collection[str]) -> list[LabelledClip]:
     clips = []
     for where, row in read_rows(path):
         file = path.parent / row["path"]
         group = row.get("group") or file.stem
         source = row.get("source") or source_of(row["path"])
-        clips.append(LabelledClip(file, is_violent(row.get("label"), where), group, source))
+        clips.append(LabelledClip(file, *_label(row.get("label"), where, group, source, names)))
     return clips
+
+
+def _label(
+    text: str | None, where: str, group: str, source: str, names: Collection[str]
+) -> tuple[bool, str, str, frozenset[str]]:
+    """What a label makes of a clip: all fields but its path."""
+    words = frozenset((text or "").strip().lower().split("+"))
+    known = words - (VIOLENT | CALM)
+    if known and known <= frozenset(names):
+        return bool(words & VIOLENT), group, source, known
+    return is_violent(text, where, names), group, source, frozenset()
 
 
 def read_rows(path: Path) -> list[tuple[str, dict[str, str]]]:
@@ -96,16 +120,16 @@ def read_rows(path: Path) -> list[tuple[str, dict[str, str]]]:
     return rows
 
 
-def _from_folders(path: Path, left_out: list[LeftOut]) -> list[LabelledClip]:
+def _from_folders(path: Path, left_out: list[LeftOut], names: Collection[str]) -> list[LabelledClip]:
     clips = []
     found = FoundFiles.of([path])
     left_out += found.left_out
     for file in found.files:
         parts = file.relative_to(path).parts[:-1]
-        named = [part for part in parts if part.lower() in VIOLENT | CALM]
+        named = [part for part in parts if part.lower() in VIOLENT | CALM | frozenset(names)]
         if named:
             source = "/".join(part for part in parts if part not in named) or path.name
-            clips.append(LabelledClip(file, is_violent(named[-1], str(file)), file.stem, source))
+            clips.append(LabelledClip(file, *_label(named[-1], str(file), file.stem, source, names)))
         else:
             left_out.append(LeftOut(file, "is in no folder named violent or calm", "no_label"))
     if not clips:
@@ -113,14 +137,18 @@ def _from_folders(path: Path, left_out: list[LeftOut]) -> list[LabelledClip]:
     return clips
 
 
-def is_violent(text: str | None, where: str) -> bool:
-    """Parses a label. Raises InvalidInput, which names ``where``, if it means neither violent nor calm."""
+def is_violent(text: str | None, where: str, names: Collection[str] = ()) -> bool:
+    """Parses a label. Raises InvalidInput, which names ``where``, if it means neither violent nor calm.
+
+    ``names`` are other labels that may stand there, for the error.
+    """
     word = (text or "").strip().lower()
     if word in VIOLENT:
         return True
     if word in CALM:
         return False
-    raise InvalidInput(where, f"label {text!r} is neither violent nor calm")
+    others = f", nor one of {', '.join(sorted(names))}" if names else ""
+    raise InvalidInput(where, f"label {text!r} is neither violent nor calm{others}")
 
 
 def source_of(name: str) -> str:
@@ -134,10 +162,14 @@ def figures(
 ) -> dict[str, Any]:
     """Computes every figure of a set of replay reports, given in the clips' order.
 
-    Counts reports with ``error`` and leaves them out. Ranking and calibration use ``score``; actions use the
-    replay's verdicts.
+    Counts reports with ``error`` and leaves them out. Leaves out what is neither violent nor calm. Ranking
+    and calibration use ``score``; actions use the replay's verdicts.
     """
-    kept = [index for index, report in enumerate(reports) if "error" not in report]
+    kept = [
+        index
+        for index, report in enumerate(reports)
+        if "error" not in report and (clips[index].violent or clips[index].calm)
+    ]
     columns = _Columns(
         violent=np.array([clips[i].violent for i in kept], dtype=bool),
         scores=np.array([reports[i][score] for i in kept], dtype=np.float64),
@@ -149,7 +181,7 @@ def figures(
     sources = np.array([clips[i].source for i in kept], dtype=np.str_)
     return {
         "clips": len(clips),
-        "failed": len(clips) - len(kept),
+        "failed": sum("error" in report for report in reports),
         "score": score,
         "all": _figures(columns),
         "by_source": {str(name): _figures(columns.where(sources == name)) for name in np.unique(sources)},
@@ -185,7 +217,9 @@ def warnings(found: Mapping[str, Any]) -> list[str]:
         said.append(f"{found['failed']} of {found['clips']} clips could not be judged and are left out.")
     groups = found["by_group"].values()
     violent, calm = (sum(part[label] > 0 for part in groups) for label in ("violent", "calm"))
-    if not violent or not calm:
+    if not violent and any(part["positives"] for part in found.get("categories", {}).values()):
+        pass  # clips of other categories
+    elif not violent or not calm:
         said.append(f"No {'calm' if violent else 'violent'} clip: nothing to rank against.")
     elif min(violent, calm) < FEW_GROUPS:
         said.append(
@@ -219,16 +253,16 @@ def _figures(columns: _Columns) -> dict[str, Any]:
     found = _actions(columns)
     labels, scores, groups = columns.violent, columns.scores, columns.groups
     if labels.any() and not labels.all():
-        found["auc"] = _interval(bootstrap(roc_auc, labels, scores, groups))
-        found["average_precision"] = _interval(bootstrap(average_precision, labels, scores, groups))
+        found["auc"] = as_list(bootstrap(roc_auc, labels, scores, groups))
+        found["average_precision"] = as_list(bootstrap(average_precision, labels, scores, groups))
         for wanted in PRECISIONS:
 
             def recall(y: NDArray[np.bool_], x: NDArray[np.float64], wanted: float = wanted) -> float:
                 return recall_at_precision(y, x, wanted)
 
             name = f"recall_at_precision_{round(wanted * 100)}"
-            found[name] = _interval(bootstrap(recall, labels, scores, groups))
-        found["calibration_error"] = _interval(bootstrap(expected_calibration_error, labels, scores, groups))
+            found[name] = as_list(bootstrap(recall, labels, scores, groups))
+        found["calibration_error"] = as_list(bootstrap(expected_calibration_error, labels, scores, groups))
     return found
 
 
@@ -257,5 +291,6 @@ def _rate(events: int, hours: float) -> dict[str, float | None]:
     }
 
 
-def _interval(figure: Interval) -> list[float]:
+def as_list(figure: Interval) -> list[float]:
+    """Value, low and high, as JSON gives an interval."""
     return [round(figure.value, 4), round(figure.low, 4), round(figure.high, 4)]

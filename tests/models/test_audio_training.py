@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge.detect.manifest import Calibration
 from edge.detect.sound.log_mel import RATE
 from edge.detect.sound.sound_windows import ListeningRules, SoundWindows
-from models.train.audio import pool
+from models.train.audio import choose, pool
+from models.train.audio.choose import Row
 from models.train.audio.degrade import CODECS, CONDITIONS, coded, decode, degraded, far, mix, speed
 from models.train.audio.index import Learns, Role, Side, Sound, read_sounds
 from models.train.audio.measures import Heard, auc, figures, recall, threshold_for
@@ -204,3 +206,40 @@ def test_recall_counts_recordings_over_the_hardest_negatives_allowed() -> None:
 def test_generators_differ_by_name_and_pass() -> None:
     drawn = {float(generator(name, number).random()) for name in "ab" for number in range(3)}
     assert len(drawn) == 6
+
+
+def rows(*scores: list[float], hours: float = 1.0, positive: bool = False) -> list[Row]:
+    return [Row(np.array(each), positive, hours) for each in scores]
+
+
+@given(
+    st.lists(st.lists(st.floats(0, 1), max_size=6), min_size=1, max_size=8),
+    st.floats(0.0, 3.0),
+)
+def test_a_chosen_threshold_keeps_to_its_alarms_an_hour(scores: list[list[float]], an_hour: float) -> None:
+    negatives = rows(*scores)
+    at = choose.threshold_for(negatives, an_hour)
+    assert sum(choose.alarms(row.scores, at) for row in negatives) <= an_hour * len(scores)
+
+
+def test_alarms_are_counted_as_often_as_scores_rise() -> None:
+    assert choose.alarms(np.array([0.9, 0.9, 0.1, 0.7]), 0.5) == 2
+    assert choose.alarms(np.array([0.1, 0.5]), 0.5) == 1
+
+
+def test_a_flag_keeps_its_distance_and_a_witness_has_none() -> None:
+    plain = Calibration(slope=1.0, offset=0.0)
+    heard = [*rows([0.2, 0.6], [0.5], [0.1], hours=0.4), *rows([0.9], positive=True)]
+    alone = choose.thresholds(heard, plain, alone=True)
+    assert alone.flag is not None
+    assert choose.log_odds(alone.flag) >= choose.log_odds(0.5) + choose.MARGIN
+    assert alone.raise_tier <= alone.flag
+    assert choose.thresholds(heard, plain, alone=False).flag is None
+
+
+def test_thresholds_are_chosen_on_recordings_that_no_figure_is_of(shared: Path) -> None:
+    sounds = read_sounds(shared / "data")
+    for learns in (Learns.FIRST, Learns.SECOND):
+        chosen = {one.key for one in sounds if learns.chooses(one)}
+        assert chosen
+        assert not chosen & {one.key for one in sounds if learns.measures(one) or learns.learns(one)}

@@ -24,6 +24,7 @@ from tests.detect.tiny_pack import tiny_pack
 from tests.evidence.sounds import RATE, bursts, write_sounding
 from tests.match.audio.audio_clips import melody
 from tests.match.audio.audio_clips import write_clip as write_audio_clip
+from tests.shipped_pack import deaf_pack
 
 SECONDS = 8
 SHOTS = tuple(4 + n / 10 for n in range(12))
@@ -49,8 +50,8 @@ def sounding(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def deaf_replay() -> Replay:
-    model = default_model_directory()
+def deaf_replay(tmp_path_factory: pytest.TempPathFactory) -> Replay:
+    model = deaf_pack(tmp_path_factory.mktemp("deaf"))
     return Replay(ReplaySetup(model, None, default_policy(model)))
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
 
-from edge.detect import default_model_directory
 from edge.supervise.model_swap import model_store, over_budget
 from edge.telemetry.records import AlarmRaised
+from tests.shipped_pack import copy_pack
 from tests.supervise.gate_without_workers import gate_without_workers
 
 
@@ -41,7 +40,7 @@ def onnx_of(folder: Path) -> Path:
 async def test_a_damaged_model_is_an_alarm_and_its_copy_judges_and_is_mended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = Path(shutil.copytree(default_model_directory(), tmp_path / "model"))
+    model = copy_pack(tmp_path / "model")
     monkeypatch.setenv("EDGE_MODEL_DIR", str(model))
     async with gate_without_workers(tmp_path / "data") as bench:
         gate = bench.gate

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
 
 from edge.clock import SystemClock
 from edge.contract.gen import worker_pb2
-from edge.detect import default_model_directory, read_pack
+from edge.detect import read_pack
 from edge.policy import Policy
 from edge.stream.synthetic import encode
 from edge.workers.pool import WorkerPool
 from edge.workers.settings import WorkersSection
+from tests.shipped_pack import copy_pack
 from tests.workers.worker_settings import worker_settings
 
 WAIT_S = 30.0
@@ -45,13 +44,8 @@ class RecordedEvents:
 
 
 def other_model(place: Path) -> Path:
-    """The shipped model under another version, and so with another digest."""
-    place.mkdir()
-    shipped = default_model_directory()
-    manifest = json.loads((shipped / "manifest.json").read_text())
-    shutil.copy(shipped / manifest["model"]["file"], place)
-    (place / "manifest.json").write_text(json.dumps(manifest | {"version": "other"}))
-    return place
+    """The shipped pack under another version, and so with another digest."""
+    return copy_pack(place, version="other")
 
 
 async def test_a_worker_that_becomes_ready_during_a_swap_judges_with_the_new_model(tmp_path: Path) -> None:

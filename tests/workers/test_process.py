@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from edge.detect import default_model_directory
 from edge.errors import ConfigError
 from edge.gate_process import GateProcess
+from tests.shipped_pack import copy_pack, manifest_of, motion_of, write_manifest
 
 
 def test_a_worker_starts_without_what_only_its_supervisor_needs() -> None:
@@ -26,11 +25,10 @@ def test_a_worker_starts_without_what_only_its_supervisor_needs() -> None:
 
 def test_a_gate_whose_model_scores_differently_here_says_so_and_does_not_start(tmp_path: Path) -> None:
     """Its workers wrote a traceback, and the gate said that the message was above it."""
-    model = tmp_path / "model"
-    shutil.copytree(default_model_directory(), model, ignore=shutil.ignore_patterns("train"))
-    manifest = json.loads((model / "manifest.json").read_text())
-    manifest["recorded"]["noise"] = [0.5]
-    (model / "manifest.json").write_text(json.dumps(manifest))
+    model = copy_pack(tmp_path / "model")
+    manifest = manifest_of(model)
+    motion_of(manifest)["recorded"]["noise"] = [0.5]
+    write_manifest(model, manifest)
     gate = GateProcess(tmp_path / "data", config=f'model_dir = "{model}"\n')
     with pytest.raises(ConfigError, match=r"worker \d+ cannot judge: .*sample 'noise' scores 0\.49"), gate:
         pass

@@ -15,6 +15,8 @@ from typing import Annotated, Any
 import torch
 import typer
 
+from edge.detect import read_pack
+from edge.detect.sound.sound_model import SoundModel
 from models.train.audio import cache, pool
 from models.train.audio.degrade import CONDITIONS, decode
 from models.train.audio.export import write_fp32, write_half
@@ -23,9 +25,12 @@ from models.train.audio.hear import Listener, report
 from models.train.audio.index import Learns, Role, Sound, read_sounds
 from models.train.audio.network import Design
 from models.train.audio.scenes import Load
+from models.train.audio.ship import hear, raw_model
+from models.train.audio.ship import ship as write_entry
 from models.train.audio.synthesis import SOURCE, synthesise, synthetic_sounds
 from models.train.audio.teacher import weights
-from models.train.index import DATA
+from models.train.audio.unseen import judged, write_unseen
+from models.train.index import DATA, ROOT
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 
@@ -143,6 +148,42 @@ def evaluate(
     if not scores:
         del found["scores"]
     _print(found, None if as_json else 1)
+
+
+@app.command()
+def ship(
+    model: Annotated[Path, typer.Argument(help="A student's ONNX file.")],
+    learns: Annotated[Learns, typer.Option(help="What its network learnt from.")] = Learns.SHIP,
+    output: Annotated[Path, typer.Option(help="Folder of the pack that the model joins.")] = ROOT / "models",
+    version: Annotated[str, typer.Option(help="Version of the model.")] = "1",
+    synthetic: Synthetic = 12,
+    as_json: Json = False,
+) -> None:
+    """Chooses calibration and thresholds on validation recordings, and puts the model into a pack."""
+    sounds, load = every_sound(synthetic)
+    content = model.read_bytes()
+    heard = hear(raw_model(content, model), [one for one in sounds if learns.chooses(one)], load)
+    spec = write_entry(content, output, version, heard, [one for one in sounds if learns.learns(one)])
+    _print(spec.model_dump(mode="json", include={"version", "categories"}), None if as_json else 1)
+
+
+@app.command()
+def unseen(
+    first: Annotated[Path, typer.Option(help="Pack of the network that learnt from the first side.")],
+    second: Annotated[Path, typer.Option(help="Pack of the network that learnt from the second side.")],
+    output: Annotated[Path, typer.Option(help="The file of scores.")] = ROOT
+    / "models"
+    / "unseen-sounds.json",
+) -> None:
+    """Measures two networks of the shipped recipe, each on the sources that it never heard."""
+    sounds, load = every_sound(0)
+    found = {}
+    for learns, folder in ((Learns.FIRST, first), (Learns.SECOND, second)):
+        model = SoundModel.of(read_pack(folder))
+        if model is None:
+            raise typer.BadParameter(f"{folder} has no audio model")
+        found[learns.value] = judged(model, learns, sounds, load)
+    write_unseen(output, found)
 
 
 def _checkpoint(name: str) -> Path:

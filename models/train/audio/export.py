@@ -15,19 +15,20 @@ from edge.detect.sound.sound_windows import FRAMES
 from models.train.audio.network import Student
 
 INPUT: Final = "patches"
+OUTPUT: Final = "logits"
 OPSET: Final = 17
 
 
 def write_fp32(net: Student, path: Path) -> None:
-    """Writes the graph: ``patches`` float32 ``(N, 96, 64)`` to ``scores`` ``(N, 3)`` and ``embedding``."""
+    """Writes the graph: ``patches`` float32 ``(N, 96, 64)`` to ``logits`` ``(N, 3)`` and ``embedding``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.onnx.export(
         net.eval(),
         (torch.zeros(1, FRAMES, BANDS),),
         str(path),
         input_names=[INPUT],
-        output_names=["scores", "embedding"],
-        dynamic_axes={INPUT: {0: "N"}, "scores": {0: "N"}, "embedding": {0: "N"}},
+        output_names=[OUTPUT, "embedding"],
+        dynamic_axes={INPUT: {0: "N"}, OUTPUT: {0: "N"}, "embedding": {0: "N"}},
         opset_version=OPSET,
         dynamo=False,
     )

@@ -10,6 +10,7 @@ import onnxruntime as ort
 
 from edge.detect.sound.log_mel import RATE
 from models.train.audio.degrade import CONDITIONS
+from models.train.audio.export import OUTPUT
 from models.train.audio.index import Sound
 from models.train.audio.measures import Heard, Scores, figures, threshold_for
 from models.train.audio.patches import Patches, patches
@@ -25,15 +26,19 @@ class Listener:
         options.intra_op_num_threads = options.inter_op_num_threads = threads
         self._session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
         self._input = self._session.get_inputs()[0].name
+        names = [one.name for one in self._session.get_outputs()]
+        self._output = OUTPUT if OUTPUT in names else "scores"
 
     def scores(self, windows: Patches) -> Scores:
         """Returns ``(N, 3)``, 0 to 1, in the order of ``CATEGORIES``."""
         scores = np.concatenate(
             [
-                self._session.run(["scores"], {self._input: windows[at : at + 32]})[0]
+                self._session.run([self._output], {self._input: windows[at : at + 32]})[0]
                 for at in range(0, len(windows), 32)
             ]
         )
+        if self._output == OUTPUT:
+            scores = 1 / (1 + np.exp(-scores))
         return np.asarray(by_category(scores) if scores.shape[1] == CLASSES else scores, np.float64)
 
 

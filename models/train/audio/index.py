@@ -68,6 +68,11 @@ class Learns(StrEnum):
         fits = self is Learns.SHIP or sound.side in (Side.BOTH, Side(self.value))
         return fits and sound.role is Role.TRAIN
 
+    def chooses(self, sound: Sound) -> bool:
+        """Whether calibration and thresholds of a network of this kind come from ``sound``."""
+        fits = self is Learns.SHIP or sound.side in (Side.BOTH, Side(self.value))
+        return fits and sound.role is Role.VALIDATION
+
     def measures(self, sound: Sound) -> bool:
         """Whether a network of this kind is measured on ``sound``."""
         if self is Learns.SHIP:

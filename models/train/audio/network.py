@@ -93,9 +93,9 @@ class Student(nn.Module):
         return functional.relu(self.hidden(pooled))
 
     def forward(self, patches: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Returns probabilities ``(N, 3)`` and the embedding: what the exported graph computes."""
+        """Returns logits ``(N, 3)`` and the embedding: what the exported graph computes."""
         embedding = self.embedding(self.middle(patches))
-        return torch.sigmoid(self.heads(embedding)), embedding
+        return self.heads(embedding), embedding
 
 
 def trained(net: Student, *, frozen: bool) -> list[nn.Parameter]:
