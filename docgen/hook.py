@@ -37,6 +37,7 @@ INCLUDED: Final = {
     "benchmarks/latency.svg": "latency.svg",
     "models/CARD.md": "tune/model-card.md",
     "models/cards/ears.md": "tune/ears-card.md",
+    "models/cards/firearm-lite0.md": "tune/firearm-card.md",
 }
 """Files of the repository that have a page in the site. Links between them stay links."""
 

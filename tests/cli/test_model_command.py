@@ -53,7 +53,7 @@ def test_check_of_the_shipped_model() -> None:
     code, found = run("check", str(default_model_directory()), "--budget-ms", "1000")
     assert code == 0
     assert found["within_budget"]
-    assert found["categories"] == ["fight", "gunfire", "explosion", "scream"]
+    assert found["categories"] == ["fight", "gunfire", "explosion", "scream", "firearm"]
     assert 0 < found["infer_ms_p50"] <= found["sample_ms_p95"]
 
 
