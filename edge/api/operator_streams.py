@@ -12,6 +12,7 @@ from edge.contract.gate import action_to_proto, tier_to_proto
 from edge.contract.gen import gate_pb2, operator_pb2
 from edge.contract.operator import block_to_proto, incident_to_proto
 from edge.domain import PERMANENT_MS, Incident
+from edge.ledger import IncidentChange
 from edge.supervise.registry import LiveStream
 
 _MOST_SEQUENCE = 2**62
@@ -57,14 +58,16 @@ class StreamCalls(OperatorCalls):
             "app": optional("app", request.app, self._gate.settings.limits.max_app_chars),
             "category": optional("category", request.category),
         }
-        async for news in self._gate.incident_feed.follow(after):
+
+        def is_wanted(changed: IncidentChange) -> bool:
+            return _is_wanted(changed.incident, wanted)
+
+        async for news in self._gate.incident_feed.follow(after, is_wanted):
             change = operator_pb2.IncidentChange(sequence=news.number)
             if news.resync:
                 change.resync = True
             elif news.change is not None:
                 incident = self._gate.reviews.with_pending(news.change.incident)
-                if not _is_wanted(incident, wanted):
-                    continue
                 standings = await self._gate.executor.call(
                     self._gate.ledger.standings, [incident.id], self._gate.clock.wall_ms()
                 )

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Final
 
 import structlog
@@ -44,6 +45,14 @@ class IncidentNews:
     """Changes may have been missed: list the incidents, and go on from ``number``."""
 
 
+def _numbered(changes: Sequence[IncidentChange]) -> Iterator[tuple[int, IncidentChange]]:
+    """Yields changes with where a watcher stands after each. One entry of the audit log may change several
+    incidents: whoever breaks off between them is told of all again."""
+    for change, after in zip_longest(changes, changes[1:]):
+        goes_on = after is not None and after.number == change.number
+        yield change.number - goes_on, change
+
+
 class IncidentFeed:
     """The changes of incidents, for all watchers of one gate."""
 
@@ -62,13 +71,18 @@ class IncidentFeed:
         self._news = asyncio.Event()
         self._closed = False
 
-    async def follow(self, after: int = 0) -> AsyncIterator[IncidentNews]:
-        """Yields what changes after this number, for ever. 0: from now on.
+    async def follow(
+        self, after: int = 0, wanted: Callable[[IncidentChange], bool] = lambda change: True
+    ) -> AsyncIterator[IncidentNews]:
+        """Yields what changes after this number, for ever. 0: from now on. What is not ``wanted`` is left
+        out.
 
         Begins with a ``resync`` where the watcher has to list the incidents first. Raises NoPlace and
         LedgerUnavailable.
         """
+        time_s = asyncio.get_running_loop().time
         with self._watching():
+            spoke_s = time_s()
             newest = await self._call_newest()
             if self._newest < 0:
                 self._newest = self._since = newest
@@ -77,10 +91,12 @@ class IncidentFeed:
             if not 0 < after <= newest:
                 at = self._newest
                 yield IncidentNews(at, resync=True)
+                spoke_s = time_s()
             while not self._closed:
                 if self._newest - at > MOST_BEHIND or restored != self._restored:
                     at, restored = self._newest, self._restored
                     yield IncidentNews(at, resync=True)
+                    spoke_s = time_s()
                 event = self._news
                 if at < self._since:
                     page = await self._read(at)
@@ -88,14 +104,18 @@ class IncidentFeed:
                 else:
                     news = tuple(each for each in self._kept if each.number > at)
                     at = max(at, self._newest)
-                for change in news:
-                    yield IncidentNews(change.number, change)
+                for number, change in _numbered(news):
+                    if wanted(change):
+                        yield IncidentNews(number, change)
+                        spoke_s = time_s()
                 if at >= self._newest:
-                    try:
-                        async with asyncio.timeout(QUIET_S):
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout_at(spoke_s + QUIET_S):
                             await event.wait()
-                    except TimeoutError:
-                        yield IncidentNews(at)
+                # Also while the ledger is busy with what this watcher is not told.
+                if time_s() - spoke_s >= QUIET_S and not self._closed:
+                    yield IncidentNews(at)
+                    spoke_s = time_s()
             raise CapacityExceeded("the gate is stopping")
 
     def close(self) -> None:

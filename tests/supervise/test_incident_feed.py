@@ -147,6 +147,40 @@ async def test_a_database_that_lost_commits_is_listed_anew(bench: Bench) -> None
     assert (await heard(bench.gate.incident_feed.follow(10_000))).resync, "a number that nobody gave"
 
 
+async def test_a_watcher_hears_something_while_the_ledger_is_busy_with_else(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(incident_feed, "QUIET_S", 1.0)
+    ident = open_incident(bench.ledger)
+    calm = bench.gate.incident_feed.follow()
+    narrow = bench.gate.incident_feed.follow(wanted=lambda change: False)
+    await heard(calm)
+    await heard(narrow)
+    writing = asyncio.create_task(busy(bench, ident))
+    for feed in (calm, narrow):
+        news = await heard(feed)
+        assert (news.change, news.resync) == (None, False)
+    writing.cancel()
+
+
+async def busy(bench: Bench, ident: str) -> None:
+    """The audit log gets entries that are no change of an incident."""
+    for _ in range(int(PATIENCE_S / 0.1)):
+        bench.ledger.note_evidence_read(ident, "clip", "rita", 1)
+        await asyncio.sleep(0.1)
+
+
+async def test_who_breaks_off_within_one_entry_is_told_of_all_of_it_again(bench: Bench) -> None:
+    one, two = open_incident(bench.ledger), open_incident(bench.ledger)
+    feed = bench.gate.incident_feed.follow()
+    await heard(feed)
+    bench.ledger.ask_erasure("anna", "the law", "rita", 1)
+    first, second = await heard(feed), await heard(feed)
+    assert second.number == bench.ledger.newest_change()
+    again = bench.gate.incident_feed.follow(first.number)
+    assert {(await change(again))[0], (await change(again))[0]} == {one, two}
+
+
 async def test_watching_ends_with_the_gate(bench: Bench) -> None:
     feed = bench.gate.incident_feed.follow()
     await heard(feed)
