@@ -34,6 +34,7 @@ train: | $(BIN)/python ## Train the detector anew from ../shared/data (hours; re
 
 model-eval: $(DEV_STAMP) ## The shipped models: unseen figures with intervals beside their goals, then the live pipeline on ../shared/data
 	$(BIN)/python -m models.train.report
+	$(BIN)/python -m models.train.fights
 	$(BIN)/python -m models.sound_report
 	$(BIN)/edge-gate model evaluate ../shared/data --calm ../shared/data/long-calm
 	$(BIN)/edge-gate model evaluate ../shared/data/sounds/sounds.csv --apart game --apart fireworks --apart film

@@ -35,7 +35,7 @@ GENERATORS: Final[dict[str, Callable[..., str]]] = {
 INCLUDED: Final = {
     "benchmarks/RESULTS.md": "results.md",
     "benchmarks/latency.svg": "latency.svg",
-    "models/CARD.md": "tune/model-card.md",
+    "models/cards/fight-lite0.md": "tune/model-card.md",
     "models/cards/ears.md": "tune/ears-card.md",
     "models/cards/firearm-lite0.md": "tune/firearm-card.md",
 }

@@ -94,6 +94,7 @@ def test_shipped_scores_are_the_shipped_models(capsys: pytest.CaptureFixture[str
     thresholds, protocols = read_scores()
     manifest = read_pack(default_model_directory()).motion
     assert thresholds == manifest.categories[0].thresholds
+    assert manifest.categories[0].belief.false_alarms is not None
     assert set(protocols) == set(PROTOCOLS)
     paths = [score.path for score in protocols["oof"]]
     assert all([score.path for score in part] == paths for part in protocols.values())
