@@ -82,8 +82,15 @@ class OperatorActions:
         self, kind: SubjectKind, subject: str, app: str, duration_ms: int, reason: str, by: str
     ) -> Block:
         """Adds a manual block and cuts the subject's live streams."""
+        block = await self._recorded_block(kind, subject, app, duration_ms, reason, by)
+        self._blocks_made(block)
+        return block
+
+    async def _recorded_block(
+        self, kind: SubjectKind, subject: str, app: str, duration_ms: int, reason: str, by: str
+    ) -> Block:
         context = self._context
-        block = await context.executor.person(
+        return await context.executor.person(
             context.operator_ledger.add_block,
             kind,
             subject,
@@ -94,8 +101,6 @@ class OperatorActions:
             context.clock.wall_ms(),
             context.policy.for_app(app).review,
         )
-        self._blocks_made(block)
-        return block
 
     async def cut_stream(self, stream_id: str, reason: str, by: str, block_ms: int | None) -> Block | None:
         """Cuts a live stream because a person says so. ``block_ms`` also blocks its broadcaster, for ever if
@@ -113,9 +118,11 @@ class OperatorActions:
         if block_ms is None:
             self._enforcer.cut_without_strike(stream, VerdictReason.OPERATOR)
             return None
-        publish = stream.publish
-        block = await self.add_block(SubjectKind.BROADCASTER, publish.broadcaster, "", block_ms, reason, by)
+        broadcaster = stream.publish.broadcaster
+        block = await self._recorded_block(SubjectKind.BROADCASTER, broadcaster, "", block_ms, reason, by)
+        context.view.add_block(block)  # before the publisher can come back
         self._enforcer.cut_without_strike(stream, VerdictReason.OPERATOR, block)
+        self._blocks_made(block)
         return block
 
     async def confirm_block(self, block_id: str, reason: str, by: str) -> Block:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -105,6 +106,12 @@ async def test_a_person_cuts_a_stream_and_the_record_says_who(bench: Bench) -> N
     assert bench.ledger.blocks(wall_ms=bench.gate.clock.wall_ms()) == ()
 
 
+def cuts_of(bench: Bench) -> dict[str, str]:
+    """The reasons of the cuts on record, by stream."""
+    rows = [row for row in bench.ledger.audit_rows() if row.what == "stream_cut"]
+    return {row.subject: json.loads(row.detail)["reason"] for row in rows}
+
+
 async def test_a_cut_with_a_block_refuses_the_return(bench: Bench) -> None:
     stream_id = await bench.watched("7", "one", "anna")
     other = await bench.watched("8", "two", "anna")
@@ -112,5 +119,7 @@ async def test_a_cut_with_a_block_refuses_the_return(bench: Bench) -> None:
     assert block is not None
     assert (block.subject, block.created_by) == ("anna", "rita")
     assert bench.gate.registry.get(other).cutting, "a block cuts every stream of its subject"
+    await bench.until(lambda: len(cuts_of(bench)) == 2)
+    assert cuts_of(bench) == {stream_id: "operator", other: "blocked"}
     assert not (await bench.admit("9", "one", "anna")).allowed
     await bench.until(lambda: bench.gate.registry.get(stream_id).action is Action.CUT)
