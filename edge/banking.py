@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from edge.reasons import OpenWord
@@ -16,8 +16,10 @@ class BankingState(StrEnum):
     BANKED = "banked"
     NOTHING = "nothing"
     FAILED = "failed"
+    WITHDRAWING = "withdrawing"
+    """The incident was overturned. Until its footage is out it may still match."""
     WITHDRAWN = "withdrawn"
-    """The incident was overturned."""
+    """The incident was overturned, and nothing of it is known footage."""
 
 
 class NothingBanked(OpenWord):
@@ -67,3 +69,12 @@ class Banking:
     """Frames of the stretch that were left out, by reason."""
     detail: str = ""
     """Free text for people: what went wrong."""
+
+
+def overturned(banking: Banking | None) -> Banking | None:
+    """Returns how the banking of an incident stands once that is overturned."""
+    if banking is None or banking.state in (BankingState.NOTHING, BankingState.WITHDRAWN):
+        return banking
+    never = banking.state is BankingState.CHOSEN
+    state = BankingState.WITHDRAWN if never else BankingState.WITHDRAWING
+    return replace(banking, state=state, detail="")

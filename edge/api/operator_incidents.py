@@ -48,7 +48,7 @@ class IncidentCalls(OperatorCalls):
         return operator_pb2.ListIncidentsResponse(
             incidents=[
                 incident_to_proto(
-                    self._gate.reviews.with_pending(incident),
+                    incident,
                     standings[incident.id],
                     self.shown_stream_id(person, incident.stream_id),
                 )

@@ -67,7 +67,7 @@ class StreamCalls(OperatorCalls):
             if news.resync:
                 change.resync = True
             elif news.change is not None:
-                incident = self._gate.reviews.with_pending(news.change.incident)
+                incident = news.change.incident
                 standings = await self._gate.executor.call(
                     self._gate.ledger.standings, [incident.id], self._gate.clock.wall_ms()
                 )

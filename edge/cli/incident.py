@@ -335,6 +335,10 @@ def _banking_lines(banking: dict[str, Any]) -> list[str]:
             lines = [f"nothing{where} is known footage: {banking['detail']}"]
         case "pending":
             lines = [f"being banked{where}: `incident show` tells the rest"]
+            lines += [f"not yet, it is tried again: {banking['detail']}"] if banking["detail"] else []
+        case "withdrawing":
+            lines = ["being taken out of known footage: until then it may match"]
+            lines += [f"not yet, it is tried again: {banking['detail']}"] if banking["detail"] else []
         case "chosen":
             lines = [f"chosen{where}: to be banked once a second person confirms"]
         case state:

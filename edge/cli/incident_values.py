@@ -18,6 +18,7 @@ BANKING = {
     operator_pb2.BANKING_STATE_BANKED: "banked",
     operator_pb2.BANKING_STATE_NOTHING: "nothing",
     operator_pb2.BANKING_STATE_FAILED: "failed",
+    operator_pb2.BANKING_STATE_WITHDRAWING: "withdrawing",
     operator_pb2.BANKING_STATE_WITHDRAWN: "withdrawn",
     operator_pb2.BANKING_STATE_CHOSEN: "chosen",
 }

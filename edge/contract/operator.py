@@ -46,6 +46,7 @@ _BANKING = {
     BankingState.BANKED: operator_pb2.BANKING_STATE_BANKED,
     BankingState.NOTHING: operator_pb2.BANKING_STATE_NOTHING,
     BankingState.FAILED: operator_pb2.BANKING_STATE_FAILED,
+    BankingState.WITHDRAWING: operator_pb2.BANKING_STATE_WITHDRAWING,
     BankingState.WITHDRAWN: operator_pb2.BANKING_STATE_WITHDRAWN,
 }
 _FROM_APPEAL = {number: state for state, number in _APPEAL.items()}

@@ -126,24 +126,43 @@ class Incidents(LedgerBase):
                 self._audit(connection, wall_ms, GATE, what, incident_id, values, {incidents: [incident_id]})
 
     def pending_bankings(self) -> tuple[Incident, ...]:
-        """This gate's incidents whose banking has not ended. The gate resumes it after a restart."""
+        """This gate's incidents whose footage is yet to be banked, or to be taken out again.
+
+        A mark of a banking that ended while its incident was overturned changes nothing of that.
+        """
+        unfinished = {
+            IncidentState.CONFIRMED: (BankingState.PENDING,),
+            IncidentState.OVERTURNED: (
+                BankingState.WITHDRAWING,
+                BankingState.PENDING,
+                BankingState.BANKED,
+                BankingState.FAILED,
+            ),
+        }
         query = (
             sa.select(incidents)
             .where(
                 incidents.c.gate == self._gate,
-                incidents.c.state == IncidentState.CONFIRMED.value,
-                incidents.c.banking.contains(f'"{BankingState.PENDING}"', autoescape=True),
+                sa.or_(
+                    *(
+                        sa.and_(
+                            incidents.c.state == state.value,
+                            sa.or_(
+                                *(
+                                    incidents.c.banking.contains(f'"state": "{each}"', autoescape=True)
+                                    for each in bankings
+                                )
+                            ),
+                        )
+                        for state, bankings in unfinished.items()
+                    )
+                ),
             )
             .order_by(incidents.c.id.desc())
             .limit(PAGE)
         )
         with self._database.read("read pending bankings") as connection:
-            found = list(readable(connection, connection.execute(query), records.incident_from_row))
-        return tuple(
-            incident
-            for incident in found
-            if incident.banking is not None and incident.banking.state is BankingState.PENDING
-        )
+            return tuple(readable(connection, connection.execute(query), records.incident_from_row))
 
     def pending_cuts(self) -> tuple[Incident, ...]:
         """This gate's durable cuts without proof. The gate resumes them after a restart."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from edge.banking import overturned as banking_when_overturned
 from edge.domain import Appeal, AppealState, Block, CaseStanding, Incident, IncidentState, Strike
 from edge.errors import Conflict, InvalidInput, PermissionRefused
 from edge.ladder import by_vouched_footage, stands, term_of
@@ -147,6 +148,9 @@ class Reviews(LedgerBase):
             }
             if decision is IncidentState.CONFIRMED and before.review.first_confirmed_by is None:
                 values |= {"first_confirmed_ms": max(wall_ms, before.created_ms), "first_confirmed_by": by}
+            if outcome.state is IncidentState.OVERTURNED and before.banking is not None:
+                banking = banking_when_overturned(before.banking)
+                values["banking"] = banking and records.banking_to_json(banking)
             update_incident(connection, incident_id, values)
             detail = {
                 **outcome.detail,

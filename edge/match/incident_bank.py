@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edge.banking import LeftOutReason
 from edge.domain import INCIDENT_BANK, BankSeverity
-from edge.errors import AlreadyExists, GateError, NotFound
+from edge.errors import AlreadyExists, BankError, GateError, NotFound
 from edge.match.bank.bank import Bank
 from edge.match.bank.bank_set import BankSet
 from edge.match.bank.bank_update import Withdrawal
@@ -109,7 +109,7 @@ def withdraw_incident(directory: Path, incident_id: str) -> bool:
         bank = Bank.open(directory / INCIDENT_BANK)
     except NotFound:
         return False
-    return bank.update([Withdrawal(incident_id)]).removed == 1
+    return bank.has(incident_id) and bank.update([Withdrawal(incident_id)]).removed == 1
 
 
 def _not_seen(run: HashRun) -> None:
@@ -167,6 +167,8 @@ def main(argv: list[str]) -> int:
 
     ``python -m edge.match.incident_bank add REQUEST``: prints what was banked as JSON
     ``python -m edge.match.incident_bank withdraw BANKS INCIDENT``: prints a line where it was banked
+
+    Returns 75 (EX_TEMPFAIL) for what may go better later, and 1 for what does not.
     """
     os.nice(NICENESS)
     command, *rest = argv
@@ -179,11 +181,13 @@ def main(argv: list[str]) -> int:
         recent = RecentFootage.load(Path(request.pop("recent")))
         directory, clip = Path(request.pop("directory")), Path(request.pop("clip"))
         begin_ms, end_ms = request.pop("stretch_ms")
+        # A gate that went down between banking it and saying so asks again.
+        withdraw_incident(directory, request["incident_id"])
         banked = bank_incident(directory, clip=clip, stretch_ms=(begin_ms, end_ms), recent=recent, **request)
         print(json.dumps({"frames": banked.frames, "left_out": banked.left_out}))
     except (GateError, OSError) as error:
         print(printable(error), file=sys.stderr)
-        return 1
+        return os.EX_TEMPFAIL if isinstance(error, (BankError, OSError)) else 1
     return 0
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -26,8 +27,8 @@ from edge.telemetry.telemetry import Telemetry
 
 FINGERPRINT_S = 600.0
 """Wall time limit for one change. Beside fully busy workers a few seconds of work take minutes."""
-MAX_WAITING = 1024
-"""Most confirmed incidents that may wait to be banked."""
+_TEMPORARY = os.EX_TEMPFAIL
+"""Exit code of the process for what may go better later: a full disk, a bank that cannot be read."""
 
 Stands = Callable[[], Awaitable[bool]]
 """Whether an incident has not been overturned by now. May raise GateError."""
@@ -59,28 +60,32 @@ class BankUpdates:
         self._one_at_a_time = asyncio.Lock()
         self._waiting = 0
 
-    async def confirmed(self, incident: Incident, stretch_ms: tuple[int, int], stands: Stands) -> Banking:
+    async def confirmed(
+        self, incident: Incident, stretch_ms: tuple[int, int], stands: Stands
+    ) -> Banking | None:
         """Banks a stretch of a confirmed incident's clip, in the clip's own time. Returns what is banked now.
 
-        Incidents are banked one at a time. ``stands`` is asked before and after. If the incident was
-        overturned meanwhile, or its state is unknown, it is not banked or it is withdrawn.
+        Incidents are banked one at a time. ``stands`` is asked before and after. None: the incident was
+        overturned meanwhile, and nothing of it is banked. Raises BankError and OSError for what may go
+        better later, and the error of ``stands``. Then nothing of it stays banked, if that can be undone.
         """
-        withdrawn = Banking(BankingState.WITHDRAWN, stretch_ms=stretch_ms)
-        if self._waiting >= MAX_WAITING:
-            return _failed(incident, stretch_ms, f"{MAX_WAITING} others wait already")
-        self._waiting += 1
-        try:
-            async with self._one_at_a_time:
-                if not await _asked(incident, stands):
-                    return withdrawn
-                error, said = await self._bank(incident, stretch_ms)
-                if not await _asked(incident, stands):
-                    await self.overturned(incident)
-                    return withdrawn
-        finally:
-            self._waiting -= 1
-        if error is not None:
-            return _failed(incident, stretch_ms, error)
+        async with self._one_at_a_time:
+            if not await stands():
+                return None
+            code, error, said = await self._bank(incident, stretch_ms)
+            try:
+                kept = await stands()
+            except GateError:
+                await self.overturned(incident)
+                raise
+            if not kept:
+                await self.overturned(incident)
+                return None
+        if code == _TEMPORARY:
+            raise BankError(error)
+        if code != 0:
+            log.error("incident not banked", incident_id=incident.id, error=error)
+            return Banking(BankingState.FAILED, stretch_ms=stretch_ms, detail=error)
         banked = _banked(stretch_ms, said)
         log.info(
             "incident is known footage now" if banked.frames else "nothing of an incident is known footage",
@@ -92,8 +97,8 @@ class BankUpdates:
             self._changed()
         return banked
 
-    async def _bank(self, incident: Incident, stretch_ms: tuple[int, int]) -> tuple[str | None, str]:
-        """Runs the fingerprinting process. Returns what went wrong, or None, and what it printed."""
+    async def _bank(self, incident: Incident, stretch_ms: tuple[int, int]) -> tuple[int, str, str]:
+        """Runs the fingerprinting process. Returns its exit code, what went wrong, and what it printed."""
         try:
             await asyncio.to_thread(self._save_recent)
         except OSError as error:  # what is on disk already has to do
@@ -114,11 +119,14 @@ class BankUpdates:
         return await _run("edge.match.incident_bank", "add", json.dumps(request))
 
     async def overturned(self, incident: Incident) -> None:
-        """Withdraws an overturned incident from known footage."""
-        error, said = await _run("edge.match.incident_bank", "withdraw", str(self._directory), incident.id)
-        if error is not None:
-            log.error("incident not withdrawn from its bank", incident_id=incident.id, error=error)
-        elif said:
+        """Withdraws an overturned incident from known footage. Raises BankError and OSError: it may still be
+        there."""
+        code, error, said = await _run(
+            "edge.match.incident_bank", "withdraw", str(self._directory), incident.id
+        )
+        if code != 0:
+            raise BankError(error)
+        if said:
             self._changed()
 
     async def matched(self, stream_id: str, signals: tuple[Signal, ...]) -> None:
@@ -146,13 +154,8 @@ class BankUpdates:
                 self._telemetry.report(BankEntryRanAway(bank, signal.entry, limit, quarantined=not by_sound))
                 if not by_sound:
                     self._changed()
-            except GateError as error:
+            except (GateError, OSError) as error:
                 log.error("match not counted", bank=bank, entry=signal.entry, error=str(error))
-
-
-def _failed(incident: Incident, stretch_ms: tuple[int, int], error: str) -> Banking:
-    log.error("incident not banked", incident_id=incident.id, error=error)
-    return Banking(BankingState.FAILED, stretch_ms=stretch_ms, detail=error)
 
 
 def _banked(stretch_ms: tuple[int, int], said: str) -> Banking:
@@ -165,27 +168,18 @@ def _banked(stretch_ms: tuple[int, int], said: str) -> Banking:
     return Banking(BankingState.BANKED, None, stretch_ms, int(answer["frames"]), left_out)
 
 
-async def _asked(incident: Incident, stands: Stands) -> bool:
-    try:
-        return await stands()
-    except GateError as error:
-        log.error(
-            "incident not banked: nobody can say whether it stands",
-            incident_id=incident.id,
-            error=str(error),
-        )
-        return False
-
-
 async def _quarantine(bank: Path, entry: str) -> None:
     """Raises BankError where the entry cannot be quarantined."""
-    error, _ = await _run("edge.cli", "bank", "quarantine", "--bank", str(bank), "--", entry)
-    if error is not None:
+    code, error, _ = await _run("edge.cli", "bank", "quarantine", "--bank", str(bank), "--", entry)
+    if code != 0:
         raise BankError(error)
 
 
-async def _run(module: str, *arguments: str) -> tuple[str | None, str]:
-    """Runs a module of ours in its own process. Returns what went wrong, or None, and what it printed."""
+async def _run(module: str, *arguments: str) -> tuple[int, str, str]:
+    """Runs a module of ours in its own process. Returns its exit code, what went wrong, and what it printed.
+
+    Raises OSError where no process can be started.
+    """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -198,12 +192,12 @@ async def _run(module: str, *arguments: str) -> tuple[str | None, str]:
     try:
         said, wrong = await asyncio.wait_for(process.communicate(), FINGERPRINT_S)
     except TimeoutError:
-        return f"took more than {FINGERPRINT_S:.0f} s", ""
+        return -1, f"took more than {FINGERPRINT_S:.0f} s", ""
     finally:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
-    if process.returncode != 0:
-        return wrong.decode(errors="replace")[-500:] or f"exit code {process.returncode}", ""
-    return None, said.decode(errors="replace")
+    code = process.returncode if process.returncode is not None else -1
+    error = wrong.decode(errors="replace")[-500:].strip() or f"exit code {code}"
+    return code, error if code else "", said.decode(errors="replace")

@@ -194,7 +194,7 @@ class Gate:
                 local_ms,
                 self.evidence_keeper.erased,
             )
-        self.reviews = ReviewActions(context, self.actions, bank_updates, self.evidence, tasks)
+        self.reviews = ReviewActions(context, self.actions, bank_updates, self.evidence)
         self.incident_feed = IncidentFeed(context, tasks)
         self.stream_feed = StreamFeed(self.registry, clock, tasks)
         self._admitter = Admitter(
@@ -259,7 +259,6 @@ class Gate:
         for incident in await self.executor.call(self.ledger.pending_cuts):
             self._enforcer.orphans.resume(incident)
         await self._restore()
-        await self.reviews.resume_bankings()
         await self._journal_care.look()
         self._enforcer.ongoing.restore(await self.executor.call(self.ledger.going_on, now - MAX_REOPEN_MS))
         self._tasks.keep(self._sweep)
@@ -268,6 +267,7 @@ class Gate:
         self._tasks.keep(self._look_after_model, needed=False)
         self._tasks.keep(self._folders.watch, needed=False)
         self._tasks.keep(self._keep_recent, needed=False)
+        self._tasks.keep(self.reviews.work.run, needed=False)
         self._tasks.keep(self.evidence_keeper.watch, needed=False)
         if self._mirror is not None:
             self._tasks.keep(self._mirror.watch, needed=False)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import functools
-from pathlib import Path
 
-from edge.background import BackgroundTasks
 from edge.banking import Banking, BankingState
 from edge.domain import Appeal, AppealState, Incident, IncidentState
-from edge.errors import Conflict, EvidenceStoreFailed, InvalidInput
+from edge.errors import Conflict, InvalidInput
 from edge.ledger import Case
 from edge.supervise.actions import OperatorActions
 from edge.supervise.bank_updates import BankUpdates
+from edge.supervise.banking_work import BankingWork
 from edge.supervise.bankings import banking_of, check_stretch
 from edge.supervise.context import Context
 from edge.supervise.evidence_reading import EvidenceReading
@@ -30,21 +28,15 @@ class ReviewActions:
         actions: OperatorActions,
         bank_updates: BankUpdates,
         evidence: EvidenceReading,
-        tasks: BackgroundTasks,
     ) -> None:
         self._context = context
         self._actions = actions
-        self._bank_updates = bank_updates
-        self._evidence = evidence
-        self._tasks = tasks
         self._progress = IncidentProgress(context.ledger, context.executor)
-        self._pending: dict[str, Banking] = {}
-        """Bankings of this run that are not done yet, by incident."""
+        self.work = BankingWork(context, bank_updates, self._progress, evidence.bring)
 
     async def case(self, incident_id: str) -> Case:
         """Returns an incident with everything that depends on it."""
-        case = await self._context.executor.person(self._context.operator_ledger.case, incident_id)
-        return dataclasses.replace(case, incident=self.with_pending(case.incident))
+        return await self._context.executor.person(self._context.operator_ledger.case, incident_id)
 
     async def claim(self, incident_id: str, by: str) -> Incident:
         """Reserves an incident for one reviewer, for as long as the policy says."""
@@ -100,11 +92,8 @@ class ReviewActions:
             return await self._bank(incident, stretch_ms, declined=bank_nothing, wait_s=wait_s)
         if incident.state is IncidentState.CONFIRMED_ONCE and stretch_ms is not None:
             return await self._banked(incident, Banking(BankingState.CHOSEN, stretch_ms=stretch_ms))
-        if incident.state is IncidentState.OVERTURNED:
-            self._tasks.start(self._bank_updates.overturned(incident))
-            if incident.banking is not None and incident.banking.state is not BankingState.NOTHING:
-                withdrawn = dataclasses.replace(incident.banking, state=BankingState.WITHDRAWN)
-                return await self._banked(incident, withdrawn)
+        if incident.banking is not None and incident.banking.state is BankingState.WITHDRAWING:
+            return await self._outcome(incident, wait_s)
         return incident
 
     async def _bank(
@@ -113,59 +102,25 @@ class ReviewActions:
         """Banks a confirmed incident, unless an earlier confirmation has decided that."""
         before = None if incident.banking is None else incident.banking.state
         decided = before not in (None, BankingState.CHOSEN) and asked_ms is None
-        if incident.id in self._pending or before is BankingState.BANKED or decided:
-            return self.with_pending(incident)
-        try:
-            here = await self._with_clip(incident)
-        except EvidenceStoreFailed as error:
-            return await self._banked(incident, Banking(BankingState.FAILED, detail=str(error)))
-        banking = banking_of(incident, asked_ms, declined=declined, has_clip=here is not None)
-        incident = here or incident
-        if banking.state is BankingState.NOTHING:
-            return await self._banked(incident, banking)
-        incident = await self._banked(incident, banking)
-        banked = self._start_banking(incident, banking)
-        done, _ = await asyncio.wait({banked}, timeout=wait_s)
-        return banked.result() if done else self.with_pending(incident)
-
-    async def _with_clip(self, incident: Incident) -> Incident | None:
-        """Returns the incident with its clip on this machine. None: it cannot be had here."""
-        clip = incident.evidence_path
-        if clip is not None and await asyncio.to_thread(Path(clip).is_file):
+        if before in (BankingState.PENDING, BankingState.BANKED) or decided:
             return incident
-        return None if clip is None else await self._evidence.bring(incident)
+        banking = banking_of(
+            incident, asked_ms, declined=declined, has_clip=incident.evidence_path is not None
+        )
+        incident = await self._banked(incident, banking)
+        return incident if banking.state is BankingState.NOTHING else await self._outcome(incident, wait_s)
 
-    async def resume_bankings(self) -> None:
-        """Goes on with what an earlier run was to bank. Raises LedgerUnavailable."""
-        context = self._context
-        for incident in await context.executor.call(context.ledger.pending_bankings):
-            if incident.banking is not None and incident.id not in self._pending:
-                self._start_banking(incident, incident.banking)
+    async def _outcome(self, incident: Incident, wait_s: float) -> Incident:
+        """Returns the incident once its footage is in or out of the bank, or as it is after ``wait_s``."""
+        return await self.work.outcome(incident, wait_s) if self._is_ours(incident) else incident
 
-    def _start_banking(self, incident: Incident, banking: Banking) -> asyncio.Task[Incident]:
-        self._pending[incident.id] = banking
-        return self._tasks.start(self._bank_stretch(incident, banking.stretch_ms or (0, 0)))
-
-    async def _bank_stretch(self, incident: Incident, stretch_ms: tuple[int, int]) -> Incident:
-        try:
-            stands = functools.partial(self._stands, incident.id)
-            banking = await self._bank_updates.confirmed(incident, stretch_ms, stands)
-            return await self._banked(incident, banking)
-        finally:
-            del self._pending[incident.id]
+    def _is_ours(self, incident: Incident) -> bool:
+        return incident.gate == self._context.ledger.gate
 
     async def _banked(self, incident: Incident, banking: Banking) -> Incident:
         """Puts on record what was banked."""
         await self._progress.banking(incident.id, banking, self._context.clock.wall_ms())
         return dataclasses.replace(incident, banking=banking)
-
-    def with_pending(self, incident: Incident) -> Incident:
-        """Returns the incident with its banking, also while that is pending."""
-        pending = self._pending.get(incident.id)
-        return incident if pending is None else dataclasses.replace(incident, banking=pending)
-
-    async def _stands(self, incident_id: str) -> bool:
-        return (await self.case(incident_id)).incident.state is not IncidentState.OVERTURNED
 
     async def file_appeal(
         self, text: str, by: str, *, incident_id: str | None, block_id: str | None

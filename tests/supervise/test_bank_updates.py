@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import os
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from structlog.testing import capture_logs
@@ -167,8 +169,9 @@ async def test_incidents_are_banked_one_after_the_other_and_after_streams(
         assert len(now) <= 1
         niceness |= now
         await asyncio.sleep(0.005)
-    assert [banking.state for banking in await work] == [BankingState.BANKED] * 3
-    assert {banking.frames for banking in await work} == {9}
+    done = [banking for banking in await work if banking is not None]
+    assert [banking.state for banking in done] == [BankingState.BANKED] * 3
+    assert {banking.frames for banking in done} == {9}
     assert all(is_banked(banks, incident) for incident in incidents)
     assert len(changed) == len(niceness) == 3
     assert set(niceness.values()) == {min(os.nice(0) + NICENESS, 19)}
@@ -181,36 +184,13 @@ async def test_what_cannot_be_banked_is_said_and_holds_nobody_up(tmp_path: Path,
     with capture_logs() as said:
         incidents = incident_with(broken), incident_with(evidence)
         banked = await asyncio.gather(*(known.confirmed(incident, STRETCH, stands) for incident in incidents))
-    assert [banking.state for banking in banked] == [BankingState.FAILED, BankingState.BANKED]
+    failed, kept = banked
+    assert failed is not None
+    assert kept is not None
+    assert (failed.state, kept.state) == (BankingState.FAILED, BankingState.BANKED)
     assert [line["log_level"] for line in said] == ["error", "info"]
     assert "broken.mp4" in said[0]["error"]
-    assert banked[0].detail == said[0]["error"]
-
-
-async def test_more_than_may_wait_are_not_banked(
-    tmp_path: Path, evidence: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("edge.supervise.bank_updates.MAX_WAITING", 2)
-    known = BankUpdates(tmp_path / "banks", tmp_path / "recent", Telemetry(), ManualClock(), lambda: None)
-    released = asyncio.Event()
-
-    async def overturned_in_the_end() -> bool:
-        await released.wait()
-        return False
-
-    waiting = [
-        asyncio.create_task(known.confirmed(incident_with(evidence), STRETCH, overturned_in_the_end))
-        for _ in range(2)
-    ]
-    await asyncio.sleep(0)
-    with capture_logs() as said:
-        late = await known.confirmed(incident_with(evidence), STRETCH, stands)
-    assert late == Banking(BankingState.FAILED, stretch_ms=STRETCH, detail="2 others wait already")
-    assert [line["error"] for line in said] == ["2 others wait already"]
-    released.set()
-    assert {banking.state for banking in await asyncio.gather(*waiting)} == {BankingState.WITHDRAWN}
-    again = await known.confirmed(incident_with(evidence), STRETCH, stands)
-    assert again.state is BankingState.BANKED
+    assert failed.detail == said[0]["error"]
 
 
 async def test_what_nobody_can_say_stands_is_not_left_in_the_bank(tmp_path: Path, evidence: Path) -> None:
@@ -223,11 +203,9 @@ async def test_what_nobody_can_say_stands_is_not_left_in_the_bank(tmp_path: Path
             raise LedgerUnavailable("the ledger is away")
         return True
 
-    with capture_logs() as said:
-        banking = await known.confirmed(incident, STRETCH, away_once_it_is_banked)
-    assert banking.state is BankingState.WITHDRAWN
+    with pytest.raises(LedgerUnavailable):
+        await known.confirmed(incident, STRETCH, away_once_it_is_banked)
     assert not is_banked(banks, incident)
-    assert [line["log_level"] for line in said] == ["error"]
 
 
 async def test_a_banking_that_is_given_up_ends_its_process(tmp_path: Path, evidence: Path) -> None:
@@ -240,10 +218,37 @@ async def test_a_banking_that_is_given_up_ends_its_process(tmp_path: Path, evide
     assert not banking_now()
 
 
-@pytest.fixture
-async def reviews(tmp_path: Path) -> AsyncIterator[tuple[ReviewActions, DurableLedger, BackgroundTasks]]:
-    """With a ledger on disk and real banking processes."""
-    ledger = DurableLedger.open(f"sqlite:///{tmp_path / 'edge.db'}", tmp_path / "journal.jsonl")
+class Operated(NamedTuple):
+    """What people operate, with a ledger on disk and real banking processes."""
+
+    actions: ReviewActions
+    ledger: DurableLedger
+    banks: Path
+
+    async def done(self) -> None:
+        """Waits until nothing is left to be banked or withdrawn here."""
+        for _ in range(600):
+            if not self.ledger.pending_bankings():
+                return
+            await asyncio.sleep(0.1)
+        raise AssertionError(self.ledger.pending_bankings())
+
+    async def said(self, incident: Incident) -> str:
+        """What the record says has gone wrong, once it does."""
+        for _ in range(600):
+            banking = self.ledger.incident(incident.id).banking
+            if banking is not None and banking.detail:
+                return banking.detail
+            await asyncio.sleep(0.1)
+        raise AssertionError("nothing has gone wrong")
+
+
+@contextlib.asynccontextmanager
+async def operated(folder: Path, gate: str = "", *, works: bool = True) -> AsyncIterator[Operated]:
+    """A gate's part of the record in ``folder``; with ``works`` it carries out what that says."""
+    own = folder / f"gate-{gate}"
+    own.mkdir(exist_ok=True)
+    ledger = DurableLedger.open(f"sqlite:///{folder / 'edge.db'}", own / "journal.jsonl", gate=gate)
     telemetry, clock, tasks = Telemetry(), SystemClock(), BackgroundTasks()
     executor = LedgerExecutor(telemetry, lambda: ledger.away)
     state: Any = SimpleNamespace(
@@ -255,22 +260,33 @@ async def reviews(tmp_path: Path) -> AsyncIterator[tuple[ReviewActions, DurableL
         telemetry=telemetry,
     )
     operating: Any = SimpleNamespace(blocks_changed=lambda *blocks, by: None)
-    known = BankUpdates(tmp_path / "banks", tmp_path / "recent", telemetry, clock, lambda: None)
-    evidence = EvidenceReading(state, tmp_path)
-    yield ReviewActions(state, operating, known, evidence, tasks), ledger, tasks
-    tasks.cancel()
-    executor.close()
-    ledger.close()
+    banks = own / "banks"
+    known = BankUpdates(banks, own / "recent", telemetry, clock, lambda: None)
+    actions = ReviewActions(state, operating, known, EvidenceReading(state, own))
+    if works:
+        tasks.keep(actions.work.run)
+    try:
+        yield Operated(actions, ledger, banks)
+    finally:
+        await tasks.aclose()
+        executor.close()
+        ledger.close()
+
+
+@pytest.fixture
+async def reviews(tmp_path: Path) -> AsyncIterator[Operated]:
+    async with operated(tmp_path) as gate:
+        yield gate
 
 
 @pytest.mark.parametrize("while_it_is_banked", [False, True])
 async def test_an_incident_that_is_overturned_before_it_is_banked_is_not_known_footage(
     while_it_is_banked: bool,
-    reviews: tuple[ReviewActions, DurableLedger, BackgroundTasks],
+    reviews: Operated,
     tmp_path: Path,
     evidence: Path,
 ) -> None:
-    actions, ledger, tasks = reviews
+    actions, ledger, banks = reviews
     kept, taken_back = (dataclasses.replace(incident_with(None), id=name) for name in ("in_kept", "in_back"))
     for incident in (kept, taken_back):
         stored = ledger.record_violation(incident, Sanction(), SystemClock().wall_ms()).incident
@@ -280,9 +296,9 @@ async def test_an_incident_that_is_overturned_before_it_is_banked_is_not_known_f
         await banking_begins()
     await actions.review(taken_back.id, IncidentState.OVERTURNED, "seen again", "rita")
     await actions.review(kept.id, IncidentState.CONFIRMED, "seen", "rita")
-    await tasks.settle(timeout_s=60)
-    assert not is_banked(tmp_path / "banks", taken_back)
-    assert is_banked(tmp_path / "banks", kept)
+    await reviews.done()
+    assert not is_banked(banks, taken_back)
+    assert is_banked(banks, kept)
     assert ledger.incident(kept.id).banking == Banking(BankingState.BANKED, None, STRETCH, 9)
     banking = ledger.incident(taken_back.id).banking
     assert banking is None or banking.state is BankingState.WITHDRAWN
@@ -297,7 +313,7 @@ def on_record(ledger: DurableLedger, evidence: Path | None, **verdict: Any) -> I
 
 
 async def test_the_answer_says_what_was_banked_and_what_was_left_out(
-    reviews: tuple[ReviewActions, DurableLedger, BackgroundTasks], evidence: Path
+    reviews: Operated, evidence: Path
 ) -> None:
     actions, ledger, _ = reviews
     incident = on_record(ledger, evidence, cleared_pts_ms=5700)
@@ -306,40 +322,110 @@ async def test_the_answer_says_what_was_banked_and_what_was_left_out(
     )
     assert answer.banking == Banking(BankingState.BANKED, None, (200, 700), 11)
     assert (await actions.case(incident.id)).incident.banking == answer.banking
-    overturned = await actions.review(incident.id, IncidentState.OVERTURNED, "a film", "rita")
+    overturned = await actions.review(incident.id, IncidentState.OVERTURNED, "a film", "rita", wait_s=60)
     assert overturned.banking is not None
     assert overturned.banking.state is BankingState.WITHDRAWN
 
 
 async def test_an_answer_that_cannot_wait_says_that_it_is_pending_and_the_case_tells_the_rest(
-    reviews: tuple[ReviewActions, DurableLedger, BackgroundTasks], evidence: Path
+    reviews: Operated, evidence: Path
 ) -> None:
-    actions, ledger, tasks = reviews
+    actions, ledger, _ = reviews
     incident = on_record(ledger, evidence)
     answer = await actions.review(incident.id, IncidentState.CONFIRMED, "seen", "rita", wait_s=0)
     assert answer.banking == Banking(BankingState.PENDING, stretch_ms=STRETCH)
     assert (await actions.case(incident.id)).incident.banking == answer.banking
-    await tasks.settle(timeout_s=60)
+    await reviews.done()
     assert (await actions.case(incident.id)).incident.banking == Banking(
         BankingState.BANKED, None, STRETCH, 9
     )
 
 
-async def test_a_banking_that_a_restart_has_ended_is_resumed(
-    reviews: tuple[ReviewActions, DurableLedger, BackgroundTasks], tmp_path: Path, evidence: Path
+async def test_what_a_restart_has_ended_is_carried_out_after_it(tmp_path: Path, evidence: Path) -> None:
+    """Both what was to be banked and what was to be taken out again."""
+    async with operated(tmp_path) as gate:
+        known, half = on_record(gate.ledger, evidence), on_record(gate.ledger, evidence)
+        for incident in (known, half):
+            await gate.actions.review(incident.id, IncidentState.CONFIRMED, "seen", "rita", wait_s=60)
+    async with operated(tmp_path, works=False) as gate:
+        waits = on_record(gate.ledger, evidence)
+        now = SystemClock().wall_ms()
+        gate.ledger.set_banking(half.id, Banking(BankingState.PENDING, stretch_ms=STRETCH), now)
+        answer = await gate.actions.review(waits.id, IncidentState.CONFIRMED, "seen", "rita")
+        assert answer.banking == Banking(BankingState.PENDING, stretch_ms=STRETCH)
+        answer = await gate.actions.review(known.id, IncidentState.OVERTURNED, "a film", "rita")
+        assert answer.banking is not None
+        assert answer.banking.state is BankingState.WITHDRAWING
+        assert is_banked(gate.banks, known)
+    async with operated(tmp_path) as gate:
+        await gate.done()
+        states = [gate.ledger.incident(each.id).banking for each in (known, waits, half)]
+        assert [each and each.state for each in states] == [
+            BankingState.WITHDRAWN,
+            BankingState.BANKED,
+            BankingState.BANKED,
+        ]
+        assert not is_banked(gate.banks, known)
+        assert is_banked(gate.banks, waits)
+
+
+async def test_each_gate_carries_out_what_concerns_its_own_bank(tmp_path: Path, evidence: Path) -> None:
+    async with operated(tmp_path, "a") as ours, operated(tmp_path, "b") as theirs:
+        incident = on_record(ours.ledger, evidence)
+        answer = await theirs.actions.review(incident.id, IncidentState.CONFIRMED, "seen", "rita", wait_s=0)
+        assert answer.banking == Banking(BankingState.PENDING, stretch_ms=STRETCH)
+        await ours.done()
+        assert is_banked(ours.banks, incident)
+        assert not theirs.banks.exists()
+        await theirs.actions.review(incident.id, IncidentState.OVERTURNED, "a film", "rita", wait_s=0)
+        await ours.done()
+        assert not is_banked(ours.banks, incident)
+        banking = ours.ledger.incident(incident.id).banking
+        assert banking is not None
+        assert banking.state is BankingState.WITHDRAWN
+
+
+async def test_what_fails_is_tried_again_until_it_is_done(
+    reviews: Operated, evidence: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    actions, ledger, tasks = reviews
-    waits, overturned = on_record(ledger, evidence), on_record(ledger, evidence)
-    pending = Banking(BankingState.PENDING, stretch_ms=STRETCH)
-    for incident, decision in ((waits, IncidentState.CONFIRMED), (overturned, IncidentState.OVERTURNED)):
-        ledger.review(incident.id, decision, "seen", "rita", SystemClock().wall_ms(), Policy())
-        ledger.set_banking(incident.id, pending, SystemClock().wall_ms())
-    await actions.resume_bankings()
-    assert len(tasks) == 1
-    await tasks.settle(timeout_s=60)
-    assert ledger.incident(waits.id).banking == Banking(BankingState.BANKED, None, STRETCH, 9)
-    assert is_banked(tmp_path / "banks", waits)
-    assert ledger.pending_bankings() == ()
+    actions, ledger, banks = reviews
+    incident = on_record(ledger, evidence)
+    with monkeypatch.context() as broken:  # no process can be started
+        broken.setattr(sys, "executable", "/nowhere/python")
+        answer = await actions.review(incident.id, IncidentState.CONFIRMED, "seen", "rita")
+        assert "/nowhere/python" in await reviews.said(incident)
+        assert answer.banking == Banking(BankingState.PENDING, stretch_ms=STRETCH)
+    await reviews.done()
+    assert ledger.incident(incident.id).banking == Banking(BankingState.BANKED, None, STRETCH, 9)
+    manifest = banks / f"{INCIDENT_BANK}.bank"
+    good = manifest.read_bytes()
+    manifest.write_bytes(b"torn")
+    answer = await actions.review(incident.id, IncidentState.OVERTURNED, "a film", "rita")
+    assert answer.banking is not None
+    assert answer.banking.state is BankingState.WITHDRAWING
+    assert await reviews.said(incident)
+    manifest.write_bytes(good)
+    assert is_banked(banks, incident)
+    await reviews.done()
+    assert not is_banked(banks, incident)
+    assert ledger.incident(incident.id).banking == Banking(BankingState.WITHDRAWN, None, STRETCH, 9)
+
+
+async def test_a_banking_that_ends_after_its_incident_was_overturned_is_taken_out(
+    tmp_path: Path, evidence: Path
+) -> None:
+    async with operated(tmp_path, works=False) as gate:
+        incident = on_record(gate.ledger, evidence)
+        await gate.actions.review(incident.id, IncidentState.CONFIRMED, "seen", "rita")
+        await gate.actions.review(incident.id, IncidentState.OVERTURNED, "a film", "rita")
+        banked = Banking(BankingState.BANKED, None, STRETCH, 9)
+        gate.ledger.set_banking(incident.id, banked, SystemClock().wall_ms())
+        assert [each.id for each in gate.ledger.pending_bankings()] == [incident.id]
+        await gate.actions.work.work()
+        assert gate.ledger.pending_bankings() == ()
+        assert gate.ledger.incident(incident.id).banking == dataclasses.replace(
+            banked, state=BankingState.WITHDRAWN
+        )
 
 
 @pytest.mark.parametrize(
@@ -352,23 +438,23 @@ async def test_a_banking_that_a_restart_has_ended_is_resumed(
     ],
 )
 async def test_what_nothing_can_be_banked_of_says_why(
-    reviews: tuple[ReviewActions, DurableLedger, BackgroundTasks],
+    reviews: Operated,
     tmp_path: Path,
     evidence: Path,
     verdict: dict[str, Any],
     clip: bool,
     reason: NothingBanked,
 ) -> None:
-    actions, ledger, tasks = reviews
+    actions, ledger, banks = reviews
     incident = on_record(ledger, evidence if clip else None, **verdict)
     answer = await actions.review(incident.id, IncidentState.CONFIRMED, "seen", "rita", wait_s=60)
     assert answer.banking == ledger.incident(incident.id).banking == Banking(BankingState.NOTHING, reason)
-    await tasks.settle(timeout_s=60)
-    assert not (tmp_path / "banks").exists()
+    await reviews.done()
+    assert not banks.exists()
 
 
 async def test_a_reviewer_may_decline_and_the_second_of_two_takes_the_stretch_of_the_first(
-    reviews: tuple[ReviewActions, DurableLedger, BackgroundTasks], evidence: Path
+    reviews: Operated, evidence: Path
 ) -> None:
     actions, ledger, _ = reviews
     declined = on_record(ledger, evidence)
@@ -402,7 +488,7 @@ def test_a_long_stretch_is_banked_from_its_end() -> None:
     ],
 )
 async def test_a_wrong_stretch_is_refused_before_anything_is_decided(
-    reviews: tuple[ReviewActions, DurableLedger, BackgroundTasks],
+    reviews: Operated,
     evidence: Path,
     stretch_ms: tuple[int, int],
     field: str,

@@ -58,7 +58,7 @@ class _BankingStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BankingS
     DESCRIPTOR: _descriptor.EnumDescriptor
     BANKING_STATE_UNSPECIFIED: _BankingState.ValueType  # 0
     BANKING_STATE_PENDING: _BankingState.ValueType  # 1
-    """The clip is being hashed. GetIncident tells the rest."""
+    """The clip is being hashed by the gate that has it. GetIncident tells the rest."""
     BANKING_STATE_BANKED: _BankingState.ValueType  # 2
     """Frames of it are known footage."""
     BANKING_STATE_NOTHING: _BankingState.ValueType  # 3
@@ -69,13 +69,17 @@ class _BankingStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BankingS
     """The incident was overturned. Nothing of it is known footage."""
     BANKING_STATE_CHOSEN: _BankingState.ValueType  # 6
     """A reviewer has chosen the stretch, and a second person has yet to confirm the incident."""
+    BANKING_STATE_WITHDRAWING: _BankingState.ValueType  # 7
+    """The incident was overturned. Until its footage is out of the bank it may still match; `detail` says what
+    holds that up. GetIncident tells the rest.
+    """
 
 class BankingState(_BankingState, metaclass=_BankingStateEnumTypeWrapper):
     """How the banking of a confirmed incident stands."""
 
 BANKING_STATE_UNSPECIFIED: BankingState.ValueType  # 0
 BANKING_STATE_PENDING: BankingState.ValueType  # 1
-"""The clip is being hashed. GetIncident tells the rest."""
+"""The clip is being hashed by the gate that has it. GetIncident tells the rest."""
 BANKING_STATE_BANKED: BankingState.ValueType  # 2
 """Frames of it are known footage."""
 BANKING_STATE_NOTHING: BankingState.ValueType  # 3
@@ -86,6 +90,10 @@ BANKING_STATE_WITHDRAWN: BankingState.ValueType  # 5
 """The incident was overturned. Nothing of it is known footage."""
 BANKING_STATE_CHOSEN: BankingState.ValueType  # 6
 """A reviewer has chosen the stretch, and a second person has yet to confirm the incident."""
+BANKING_STATE_WITHDRAWING: BankingState.ValueType  # 7
+"""The incident was overturned. Until its footage is out of the bank it may still match; `detail` says what
+holds that up. GetIncident tells the rest.
+"""
 Global___BankingState: _TypeAlias = BankingState  # noqa: Y015
 
 class _EvidencePart:
@@ -859,7 +867,7 @@ class Banking(_message.Message):
     banked_frames: _builtins.int
     """Number of frames that are known footage now."""
     detail: _builtins.str
-    """Free text for people: what went wrong."""
+    """Free text for people: what went wrong. In PENDING and WITHDRAWING it is tried again."""
     @_builtins.property
     def stretch(self) -> Global___ClipStretch:
         """The stretch of the clip that could be banked. Unset where there was none."""
