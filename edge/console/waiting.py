@@ -18,6 +18,7 @@ from edge.contract.gen import gate_pb2, operator_pb2
 from edge.domain import Severity
 from edge.ladder import severity_of
 from edge.supervise import Gate
+from edge.turns import in_turns
 
 _STATES: Final = (
     operator_pb2.INCIDENT_STATE_OPEN,
@@ -26,6 +27,8 @@ _STATES: Final = (
 )
 _RANKED_MS: Final = 10_000
 """What waits rises: it is ranked again after this, also without news."""
+_STRIKES_MS: Final = 60_000
+"""All is read again after this, if the ledger has changed: a strike may come without an incident."""
 _MOST: Final = 1000
 """Most incidents of a state that are ranked, the newest ones. Also most strikes and streams of one call."""
 _PAGE: Final = 100
@@ -59,6 +62,8 @@ class _Read:
     revision: int
     incidents: tuple[operator_pb2.Incident, ...]
     strikes: Counter[str]
+    read_ms: float = 0.0
+    """Monotonic time."""
     ranked_for: tuple[frozenset[str], int] | None = None
     """The live streams and the time that ``jobs`` are ranked for."""
     jobs: tuple[Job, ...] = ()
@@ -75,21 +80,20 @@ class WaitingIncidents:
 
     async def jobs(self, operator: OperatorServicer, person: Person, token: SecretStr) -> tuple[Job, ...]:
         """Every incident that waits, the one to look at first in front."""
-        async with self._one_reads:  # the others find what it has read
-            read = await self._current(operator, person, token)
         streams = await live_streams(operator, token)
         live = frozenset(stream.stream_id for stream in streams if not stream.cutting)
-        now = self._gate.clock.wall_ms()
-        ranked_for = live, now // _RANKED_MS
-        if read.ranked_for != ranked_for:
-            jobs = [self._job(incident, incident.stream_id in live, read, now) for incident in read.incidents]
-            jobs.sort(key=lambda job: (-job.priority, job.incident.id))
-            read.jobs, read.ranked_for = tuple(jobs), ranked_for
-        return read.jobs
-
-    async def revision(self) -> int:
-        """Number of the ledger's newest change."""
-        return (await self._gate.executor.call(self._gate.ledger.revision)).number
+        async with self._one_reads:  # the others find what it has read and ranked
+            read = await self._current(operator, person, token)
+            now = self._gate.clock.wall_ms()
+            ranked_for = live, now // _RANKED_MS
+            if read.ranked_for != ranked_for:
+                jobs = [
+                    self._job(incident, incident.stream_id in live, read, now)
+                    async for incident in in_turns(read.incidents)
+                ]
+                jobs.sort(key=lambda job: (-job.priority, job.incident.id))
+                read.jobs, read.ranked_for = tuple(jobs), ranked_for
+            return read.jobs
 
     def job(self, incident: operator_pb2.Incident, *, live: bool, strikes: int) -> Job:
         """One incident as a job, waiting or not."""
@@ -98,10 +102,11 @@ class WaitingIncidents:
 
     async def _current(self, operator: OperatorServicer, person: Person, token: SecretStr) -> _Read:
         shortened = person.role is Role.VIEWER
-        revision = await self.revision()
         known = self._read.get(shortened)
-        if known is not None and known.revision == revision:
+        if known is not None and await self._is_current(known):
             return known
+        executor, ledger = self._gate.executor, self._gate.ledger
+        revision, now_ms = await executor.call(ledger.newest_change), self._gate.clock.monotonic_ms()
         incidents: list[operator_pb2.Incident] = []
         for state in _STATES:
             before_id = ""
@@ -114,8 +119,20 @@ class WaitingIncidents:
                 before_id = page[-1].id
         listed = await call(operator.ListStrikes, operator_pb2.ListStrikesRequest(limit=_MOST), token)
         strikes = Counter(strike.broadcaster for strike in listed.strikes)
-        self._read[shortened] = read = _Read(revision, tuple(incidents), strikes)
+        self._read[shortened] = read = _Read(revision, tuple(incidents), strikes, now_ms)
         return read
+
+    async def _is_current(self, known: _Read) -> bool:
+        """Whether no incident has changed since. Most entries of the audit log say who looked at what: each
+        picture of the queue makes one."""
+        since = await self._gate.executor.call(self._gate.ledger.incident_changes, known.revision)
+        if since.upto == since.newest == known.revision:
+            return True
+        is_old = self._gate.clock.monotonic_ms() - known.read_ms > _STRIKES_MS
+        if is_old or since.changes or not known.revision <= since.upto == since.newest:
+            return False
+        known.revision = since.upto
+        return True
 
     def _job(self, incident: operator_pb2.Incident, live: bool, read: _Read, now_ms: int) -> Job:
         policy = self._gate.policy.for_app(incident.app)
