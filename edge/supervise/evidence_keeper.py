@@ -81,10 +81,11 @@ class EvidenceKeeper:
         LedgerUnavailable."""
         context = self._context
         rules = context.settings.evidence.rules
-        held = await context.executor.call(context.ledger.held_evidence, of_all_gates=self._reaches_all)
+        ledger = context.operator_ledger  # it may be long; nothing that a stream waits for is behind it
+        held = await context.executor.person(ledger.held_evidence, of_all_gates=self._reaches_all)
         if rules.quota_bytes is not None:
             held = tuple([await self._sized(each) for each in held])
-        plan = plan_erasures(held, rules, context.clock.wall_ms())
+        plan = await asyncio.to_thread(plan_erasures, held, rules, context.clock.wall_ms())
         over = Alarm(AlarmReason.QUOTA, "", f"{plan.over_bytes >> 20} MB that nothing may erase are over it")
         self._alarms.set_alarms(_PART, [over] if plan.over_bytes else [])
         for each, why in plan.erasures[:_AT_ONCE]:

@@ -7,13 +7,14 @@ bucket is away.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from edge.clock import Clock
-from edge.errors import EvidenceStoreFailed
+from edge.errors import EvidenceStoreFailed, LedgerUnavailable
 from edge.evidence import EvidenceFileKind, EvidenceStore, incident_of
 from edge.reasons import AlarmReason
 from edge.supervise.alarms import Alarm, Alarms
@@ -61,12 +62,15 @@ class EvidenceMirror:
             except EvidenceStoreFailed as error:
                 self._alarms.set_alarms(_PART, [Alarm(AlarmReason.STORE_AWAY, "", str(error))])
                 await asyncio.sleep(_AGAIN_S)
+            except LedgerUnavailable:  # it has its own alarm
+                await asyncio.sleep(_AGAIN_S)
             else:
                 self._alarms.set_alarms(_PART, [])
                 await asyncio.sleep(_LOOK_S)
 
     async def look(self) -> None:
-        """Copies what is new, oldest first, and removes what need not stay. Raises EvidenceStoreFailed."""
+        """Copies what is new, oldest first, and removes what need not stay. Raises EvidenceStoreFailed and
+        LedgerUnavailable."""
         seen = await asyncio.to_thread(lambda: sorted(self._files(), key=lambda file: file.changed_ns))
         for file in seen:
             if self._copied.get(file.name) != file:
@@ -101,5 +105,6 @@ class EvidenceMirror:
         with os.scandir(self._folder) as entries:
             for entry in entries:
                 if incident_of(entry.name) and entry.is_file(follow_symlinks=False):
-                    status = entry.stat(follow_symlinks=False)
-                    yield _Seen(entry.name, status.st_size, status.st_mtime_ns)
+                    with contextlib.suppress(FileNotFoundError):  # erased at this moment
+                        status = entry.stat(follow_symlinks=False)
+                        yield _Seen(entry.name, status.st_size, status.st_mtime_ns)

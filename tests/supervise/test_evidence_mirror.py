@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from edge.clock import ManualClock
-from edge.errors import EvidenceStoreFailed
+from edge.errors import EvidenceStoreFailed, LedgerUnavailable
 from edge.evidence.double import BucketDouble
+from edge.supervise import evidence_mirror
 from edge.supervise.alarms import Alarms
 from edge.supervise.evidence_mirror import EvidenceMirror
 from edge.telemetry.recording import RecordingBackend
@@ -27,6 +28,7 @@ class Around:
         self.alarms = Alarms(Telemetry(RecordingBackend()))
         self.clock = ManualClock()
         self.gone: frozenset[str] = frozenset()
+        self.ledger_away = False
         self.mirror = self.anew(local_ms)
 
     def anew(self, local_ms: int = HOUR_MS) -> EvidenceMirror:
@@ -35,6 +37,8 @@ class Around:
         )
 
     async def erased(self, incident_ids: Collection[str]) -> frozenset[str]:
+        if self.ledger_away:
+            raise LedgerUnavailable("the database is away")
         return self.gone & frozenset(incident_ids)
 
     def write(self, name: str, content: bytes) -> None:
@@ -126,3 +130,20 @@ async def test_what_is_erased_does_not_come_back(around: Around) -> None:
     around.bucket.save = save  # type: ignore[method-assign]
     await around.mirror.look()
     assert around.bucket.files == {}
+
+
+async def test_copying_goes_on_after_the_ledger_was_away(
+    around: Around, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence_mirror, "_AGAIN_S", 0.01)
+    around.write("in_1.mp4", b"clip")
+    around.ledger_away = True
+    watching = asyncio.create_task(around.mirror.watch())
+    await asyncio.sleep(0.1)
+    around.ledger_away = False
+    for _ in range(9_000):
+        if around.bucket.files or watching.done():
+            break
+        await asyncio.sleep(0.01)
+    assert around.bucket.files == {"in_1.mp4": b"clip"}
+    watching.cancel()
