@@ -13,7 +13,7 @@ from grpc_tools import protoc
 PROTOS = Path(__file__).resolve().parents[2] / "protos"
 PINNED = {
     "gate": "b9f9518562e833b6c7e8f95f5cca2c5d7e85f8e281af6a4c702d83484bdc3c50",
-    "operator": "a861fb5d22853795f3de2f27e6e6f3c1a77dbb52f42326e90e3593811520da55",
+    "operator": "9c59a1d0d00eee59e00a906079b3015c61bf6c91db774f5cb1975ab92184be4f",
 }
 
 
