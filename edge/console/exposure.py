@@ -14,6 +14,7 @@ from edge.policy import DAY_MS
 
 MOST_AT_ONCE_MS: Final = 15_000
 """Of one report of a player."""
+_MOST_CLIPS: Final = 10_000
 
 
 @dataclass(slots=True)
@@ -48,7 +49,8 @@ class Exposure:
         known = self.today(name, now_ms)
         before = known.ms
         known.ms += min(max(ms, 0), MOST_AT_ONCE_MS)
-        known.clips.add(incident_id)
+        if len(known.clips) < _MOST_CLIPS:  # a browser may name any
+            known.clips.add(incident_id)
         return known.ms // self._break_ms > before // self._break_ms
 
     def spent(self, name: str, now_ms: int) -> bool:

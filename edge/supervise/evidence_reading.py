@@ -16,6 +16,7 @@ from cachetools import TTLCache
 from edge.domain import Incident, ScorePoint
 from edge.durable_files import PARTIAL, write_file
 from edge.errors import (
+    BrokenMedia,
     EvidenceElsewhere,
     EvidenceErased,
     EvidenceStoreFailed,
@@ -96,6 +97,11 @@ class EvidenceReading:
         self._reading = asyncio.Semaphore(_READINGS)
         self._one_poster = asyncio.Lock()
         """Streams are judged first."""
+        self._broken: TTLCache[tuple[str, int], str] = TTLCache(
+            _REMEMBERED, _ONE_READING_S, timer=lambda: context.clock.monotonic_ms() / 1000
+        )
+        """Why no picture of a clip can be shown, by incident and size of the clip. The next one who asks
+        need not wait for its decoder, nor others for theirs."""
         self._noted: TTLCache[tuple[str, str, str], bool] = TTLCache(
             _REMEMBERED, _ONE_READING_S, timer=lambda: context.clock.monotonic_ms() / 1000
         )
@@ -121,14 +127,20 @@ class EvidenceReading:
         """
         incident = await self._incident(incident_id)
         name = file_name(incident.id, EvidenceFileKind.POSTERS)
-        clip_store, _ = await self._found(incident, file_name(incident.id, EvidenceFileKind.CLIP))
+        clip_store, size = await self._found(incident, file_name(incident.id, EvidenceFileKind.CLIP))
         await self._note(incident.id, "posters", by)
         content = await self._whole(name, MAX_POSTERS_BYTES)
         if content is None:
             async with self._one_poster:
                 content = await self._whole(name, MAX_POSTERS_BYTES)
                 if content is None:
-                    content = await self._make_posters(incident, clip_store, name)
+                    if (problem := self._broken.get((incident.id, size))) is not None:
+                        raise BrokenMedia(problem)
+                    try:
+                        content = await self._make_posters(incident, clip_store, name)
+                    except BrokenMedia as error:
+                        self._broken[incident.id, size] = str(error)
+                        raise
         return posters_of_bytes(content)
 
     async def account(self, incident_id: str, by: str) -> Account:

@@ -26,6 +26,13 @@ def test_one_break_is_due_for_each_stretch_watched(reports: list[int]) -> None:
     assert not exposure.spent("bert", 0)
 
 
+def test_ids_that_a_browser_makes_up_take_bounded_memory() -> None:
+    exposure = Exposure(60_000, 300_000)
+    for number in range(10_100):
+        exposure.watched("anna", f"in_{number}", 0, 0)
+    assert len(exposure.today("anna", 0).clips) == 10_000
+
+
 async def test_at_the_limit_no_clip_is_shown_and_the_claim_is_given_back(tmp_path: Path) -> None:
     section = ConsoleSection(break_ms=60_000, limit_ms=75_000)
     clock = ManualClock()

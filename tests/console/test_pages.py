@@ -94,6 +94,15 @@ async def test_who_looks_at_pictures_has_the_queue_read_no_more_often(
         assert reads > 0, "strikes may have come"
 
 
+async def test_a_title_has_no_markup_of_a_category_that_is_an_operator_s_own(tmp_path: Path) -> None:
+    async with console(tmp_path) as (bench, browser):
+        known = bench.gate.ledger.incident(await flagged(bench))
+        verdict = dataclasses.replace(known.verdict, category="own<i>")
+        own = dataclasses.replace(known, id="in_own", verdict=verdict)
+        bench.gate.ledger.record_incident(own, own.created_ms)
+        assert "<title>own&lt;i&gt; · " in (await browser.get("/incidents/in_own")).text
+
+
 async def test_a_claim_a_decision_and_its_reason_are_on_record(tmp_path: Path) -> None:
     async with console(tmp_path) as (bench, browser):
         incident_id = await flagged(bench)

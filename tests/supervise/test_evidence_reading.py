@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from edge.clock import ManualClock
+from edge.containment import ContainmentMode
 from edge.domain import Action, Incident, Publish, ScorePoint, Signal, SignalSource, Verdict, new_id
 from edge.errors import (
     BrokenMedia,
@@ -18,10 +19,11 @@ from edge.errors import (
     LedgerUnavailable,
     NotFound,
 )
-from edge.evidence import write_incident_record
+from edge.evidence import posters_contained, write_incident_record
 from edge.evidence.double import BucketDouble
 from edge.ledger import Ledger
 from edge.reasons import VerdictReason
+from edge.supervise import evidence_reading
 from edge.supervise.evidence_reading import CHUNK_BYTES, EvidenceReading
 from tests.match.test_incident_bank import clip_of
 from tests.supervise.gate_without_workers import Bench, gate_without_workers
@@ -122,10 +124,25 @@ async def test_pictures_are_made_once(bench: Bench, tmp_path: Path) -> None:
     assert kept.stat().st_mode & 0o077 == 0
 
 
-async def test_a_clip_that_cannot_be_decoded_has_no_pictures(bench: Bench) -> None:
+async def test_a_clip_that_cannot_be_decoded_has_no_pictures(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     incident = opened(bench, b"no clip")
+    tried, decode = list[Path](), posters_contained
+
+    async def counted(path: Path, moments_ms: Sequence[int], containment: ContainmentMode) -> bytes:
+        tried.append(path)
+        return await decode(path, moments_ms, containment)
+
+    monkeypatch.setattr(evidence_reading, "posters_contained", counted)
+    for who in ("rita", "rolf"):
+        with pytest.raises(BrokenMedia, match="no picture"):
+            await bench.gate.evidence.posters(incident.id, who)
+    assert len(tried) == 1, "the second one has the answer of the first"
+    (bench.gate.settings.evidence_folder / f"{incident.id}.mp4").write_bytes(b"a longer clip")
     with pytest.raises(BrokenMedia, match="no picture"):
         await bench.gate.evidence.posters(incident.id, "rita")
+    assert len(tried) == 2, "it is another clip"
 
 
 async def test_the_account_has_the_scores_of_the_record(bench: Bench) -> None:
