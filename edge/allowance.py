@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Final
 
+from cachetools import FIFOCache
+
 MAX_KEYS: Final = 4096
-"""Most whose debts are kept. The one that was charged longest ago goes first."""
+"""Most whose debts are kept. The one that was charged, or got a token back, longest ago goes first."""
 
 
 class Allowance:
@@ -21,16 +22,13 @@ class Allowance:
         self._most_ms: Final = most_ms
         self._each_ms: Final = 1000.0 / per_s
         self._burst_ms: Final = burst * self._each_ms
-        self._full_ms: OrderedDict[Hashable, float] = OrderedDict()
+        self._full_ms: FIFOCache[Hashable, float] = FIFOCache(MAX_KEYS)
         """When each bucket is full again."""
 
     def charge(self, key: Hashable, now_ms: float) -> None:
         """Takes one token, also where none is left."""
         full_ms = max(now_ms, self._full_ms.get(key, now_ms)) + self._each_ms
         self._full_ms[key] = min(full_ms, now_ms + self._burst_ms + self._most_ms)
-        self._full_ms.move_to_end(key)
-        while len(self._full_ms) > MAX_KEYS:
-            self._full_ms.popitem(last=False)
 
     def give_back(self, key: Hashable) -> None:
         """Gives one token back. A full bucket takes none."""

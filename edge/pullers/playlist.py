@@ -81,6 +81,7 @@ class Body:
 
 
 def _authorization(parts: SplitResult) -> dict[str, str]:
+    """By hand, because this contained process speaks HTTP by the standard library alone."""
     if parts.username is None:
         return {}
     pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"

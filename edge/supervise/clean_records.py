@@ -5,8 +5,9 @@ It is in memory only: after a restart everybody is new for some minutes, and is 
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Final
+
+from cachetools import FIFOCache
 
 from edge.domain import Publish
 from edge.ledger.subjects import struck_name
@@ -20,8 +21,7 @@ class CleanRecords:
     """Clean records by broadcaster. Those that were watched longest ago are forgotten first."""
 
     def __init__(self, most: int = MAX_BROADCASTERS) -> None:
-        self._most = most
-        self._clean_ms: OrderedDict[str, int] = OrderedDict()
+        self._clean_ms: FIFOCache[str, int] = FIFOCache(most)
 
     def clean_ms(self, publish: Publish) -> int:
         """Returns how long the broadcaster was watched. A name that nothing proves has no record."""
@@ -31,9 +31,7 @@ class CleanRecords:
         """Adds a stream that ended without a violation."""
         if publish.identity_proven and ms > 0:
             name = struck_name(publish)
-            self._clean_ms[name] = self._clean_ms.pop(name, 0) + ms
-            if len(self._clean_ms) > self._most:
-                self._clean_ms.popitem(last=False)
+            self._clean_ms[name] = self._clean_ms.get(name, 0) + ms
 
     def violated(self, publish: Publish) -> None:
         """Forgets the record of a broadcaster."""

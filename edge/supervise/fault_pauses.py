@@ -7,9 +7,10 @@ whoever really has that name, publish as before.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
+
+from cachetools import FIFOCache
 
 from edge.domain import Publish
 from edge.ledger.subjects import struck_name
@@ -34,17 +35,14 @@ class FaultPauses:
     """Pauses by publisher. Those whose last fault is oldest are forgotten first."""
 
     def __init__(self, most: int = MAX_PUBLISHERS) -> None:
-        self._most = most
-        self._faults: OrderedDict[str, _Faults] = OrderedDict()
+        self._faults: FIFOCache[str, _Faults] = FIFOCache(most)
 
     def faulted(self, publish: Publish, now_ms: float) -> None:
         """Counts a stream that was ended for its publisher's fault."""
         key = _key(publish)
-        faults = self._faults.pop(key, None)
+        faults = self._faults.get(key)
         count = 0 if faults is None or now_ms - faults.at_ms >= FORGET_MS else faults.count
         self._faults[key] = _Faults(count + 1, now_ms)
-        if len(self._faults) > self._most:
-            self._faults.popitem(last=False)
 
     def left_ms(self, publish: Publish, now_ms: float) -> float:
         """Returns how long the publisher must still wait. 0 if it need not."""
