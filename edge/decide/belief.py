@@ -25,6 +25,7 @@ class Belief:
         """Media that said something, as far as it has not faded."""
         self._pts_ms: int | None = None
         self._begin_pts_ms: int | None = None
+        self._added_from_pts_ms = 0
         self._windows = 0
 
     @property
@@ -37,8 +38,13 @@ class Belief:
 
     @property
     def begin_pts_ms(self) -> int | None:
-        """Media time from which on windows spoke for the category. None if it is not believed at all."""
+        """Where the media begins that windows spoke for. None if the category is not believed at all."""
         return self._begin_pts_ms
+
+    @property
+    def added_from_pts_ms(self) -> int:
+        """Where the media begins that the newest window adds: after the window before."""
+        return self._added_from_pts_ms
 
     @property
     def windows(self) -> int:
@@ -62,7 +68,7 @@ class Belief:
             return self.score
         self._windows += 1
         if self._begin_pts_ms is None:
-            self._begin_pts_ms = pts_ms
+            self._begin_pts_ms = self._added_from_pts_ms
         return self.score
 
     def follow(self, policy: BeliefPolicy) -> None:
@@ -79,8 +85,10 @@ class Belief:
             self._start_anew()
             self._pts_ms = None
         before, self._pts_ms = self._pts_ms, pts_ms
+        self._added_from_pts_ms = pts_ms
         if before is None:
             return 0.0
+        self._added_from_pts_ms = min(pts_ms, max(before + 1, pts_ms - self._policy.step_ms))
         kept = math.exp(-(pts_ms - before) / self._policy.fade_ms)
         self._said *= kept
         self._heard_ms *= kept

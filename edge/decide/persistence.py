@@ -54,7 +54,7 @@ class CategoryState:
         score = policy.raise_at if math.isnan(signal.score) else signal.score
         if score >= policy.raise_at:
             if not self.raised:
-                self._raised_pts_ms = signal.pts_ms
+                self._raised_pts_ms = self._belief.added_from_pts_ms if of_window else signal.pts_ms
             self.raised = True
         elif score < policy.release_at and at_rest:
             self.raised = self.flagged = self.cut_withheld = False

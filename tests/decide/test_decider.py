@@ -116,12 +116,12 @@ def test_one_high_window_is_no_ground_for_anything_and_seconds_of_them_are() -> 
     flag, cut = (next(d for d in decisions if d.action is action) for action in (Action.FLAG, Action.CUT))
     assert 3000 < flag.pts_ms < cut.pts_ms < 5000
     for verdict in (flag, cut):
-        assert verdict.begin_pts_ms == 3000
+        assert verdict.begin_pts_ms == 2801
         [led] = verdict.signals
         assert led.score == verdict.score
-        assert led.begin_pts_ms == 3000
+        assert led.begin_pts_ms == 2801
     windows = (cut.pts_ms - 3000) // 200 + 1
-    span = f"belief of {windows} windows in {(cut.pts_ms - 3000) / 1000:.1f} s"
+    span = f"belief of {windows} windows in {(cut.pts_ms - 2801) / 1000:.1f} s"
     assert cut.signals[0].detail == f"{span}; the newest: 0.980 of 10 samples"
 
 
