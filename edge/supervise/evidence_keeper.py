@@ -17,7 +17,7 @@ from typing import Final
 
 import structlog
 
-from edge.domain import Incident
+from edge.domain import AppealState, Incident
 from edge.errors import GateError, NotFound
 from edge.evidence import EvidenceFileKind, EvidenceStore, file_name, incident_of
 from edge.ledger import ErasedFile, EvidenceErasure
@@ -155,11 +155,21 @@ class EvidenceKeeper:
             self._sizes[held.incident_id] = max((size or 0 for size in sizes), default=0)
         return replace(held, bytes=self._sizes[held.incident_id])
 
+    async def _is_wanted_since(self, incident_id: str, why: ErasedWhy) -> bool:
+        """Whether evidence was put on hold, or an appeal needs it, since the plan was made. The last of many
+        erasures comes minutes later."""
+        person, ledger = self._context.executor.person, self._context.operator_ledger
+        incident = await person(ledger.incident, incident_id)
+        if incident.custody.hold_ms is not None:
+            return True
+        if why is ErasedWhy.REQUEST:
+            return False
+        return bool(await person(ledger.appeals, incident_id=incident_id, state=AppealState.OPEN, limit=1))
+
     async def _erase(self, held: HeldEvidence, why: ErasedWhy, by: str) -> None:
         context, files = self._context, list[ErasedFile]()
         async with self._changing:
-            incident = await context.executor.person(context.operator_ledger.incident, held.incident_id)
-            if incident.custody.hold_ms is not None:  # since the plan was made
+            if await self._is_wanted_since(held.incident_id, why):
                 return
             for kind in EvidenceFileKind:
                 name = file_name(held.incident_id, kind)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,8 @@ from edge.domain import Action, Incident, IncidentState, Publish, Verdict, new_i
 from edge.errors import Conflict, EvidenceErased, LedgerUnavailable
 from edge.ladder import Sanction
 from edge.ledger import Ledger
+from edge.retention import HeldEvidence, RetentionPlan, RetentionRules, plan_erasures
+from edge.supervise import evidence_keeper
 from edge.supervise.evidence_keeper import ErasureOutcome
 from tests.supervise.gate_without_workers import Bench, gate_without_workers
 
@@ -94,6 +96,25 @@ async def test_each_state_has_its_own_age(bench: Bench) -> None:
     assert bench.ledger.audit_verify()
     with pytest.raises(EvidenceErased, match=r"was erased on 20.*\(age\)"):
         await bench.gate.evidence.clip(open_, "rita")
+
+
+async def test_an_appeal_that_comes_after_the_plan_keeps_what_it_needs(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ident = opened(bench, cut=True)
+    advance(bench, 100)
+    keeper = bench.gate.evidence_keeper
+
+    def then_an_appeal(held: Iterable[HeldEvidence], rules: RetentionRules, now_ms: int) -> RetentionPlan:
+        plan = plan_erasures(held, rules, now_ms)
+        began_ms = bench.ledger.incident(ident).created_ms
+        appealed = "It was sport.", "shop", began_ms, bench.gate._context.policy
+        bench.ledger.file_appeal(*appealed, incident_id=ident, block_id=None)
+        return plan
+
+    monkeypatch.setattr(evidence_keeper, "plan_erasures", then_an_appeal)
+    await keeper.sweep()
+    assert len(files(bench, ident)) == 3
 
 
 async def test_an_open_appeal_keeps_what_it_needs(bench: Bench) -> None:
