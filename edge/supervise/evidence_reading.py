@@ -116,6 +116,7 @@ class EvidenceReading:
         store, total = await self._found(incident, name)
         if begin < 0 or length < 0 or begin >= max(total, 1):
             raise InvalidInput("begin_bytes", f"{begin} is not in the clip, which has {total} bytes")
+        self._check_place()  # An answer that has begun could not say so.
         await self._note(incident.id, "clip", by)
         length = min(length or total, total - begin)
         return ClipRange(name, total, begin, length, self._chunks(store, name, begin, length))
@@ -195,8 +196,7 @@ class EvidenceReading:
         raise NotFound("clip of incident", incident.id)
 
     async def _chunks(self, store: EvidenceStore, name: str, begin: int, length: int) -> AsyncIterator[bytes]:
-        if self._reading.locked():
-            raise NoPlace("evidence readings", _READINGS)
+        self._check_place()
         async with self._reading:
             end = begin + length
             while begin < end:
@@ -205,6 +205,11 @@ class EvidenceReading:
                     raise EvidenceStoreFailed(f"{name} was replaced while it was read: read it again")
                 begin += len(chunk)
                 yield chunk
+
+    def _check_place(self) -> None:
+        """Raises NoPlace."""
+        if self._reading.locked():
+            raise NoPlace("evidence readings", _READINGS)
 
     async def _whole(self, name: str, most: int) -> bytes | None:
         """Returns a small file. None: there is none, or it is too large to be one of ours."""

@@ -17,6 +17,7 @@ from edge.errors import (
     EvidenceStoreFailed,
     InvalidInput,
     LedgerUnavailable,
+    NoPlace,
     NotFound,
 )
 from edge.evidence import posters_contained, write_incident_record
@@ -81,6 +82,18 @@ async def test_any_range_of_a_clip_comes_in_bounded_pieces(bench: Bench) -> None
     for begin in (len(clip), -1):
         with pytest.raises(InvalidInput, match="begin_bytes"):
             await bench.gate.evidence.clip(incident.id, "rita", begin)
+
+
+async def test_without_a_place_no_answer_begins(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evidence_reading, "_READINGS", 1)
+    evidence = EvidenceReading(bench.gate._context, bench.gate.settings.evidence_folder)
+    incident = opened(bench, b"clip")
+    found = await evidence.clip(incident.id, "rita")
+    assert await anext(found.chunks) == b"clip"
+    with pytest.raises(NoPlace, match="evidence readings"):
+        await evidence.clip(incident.id, "rolf")
+    assert await anext(found.chunks, None) is None
+    assert (await evidence.clip(incident.id, "rolf")).total_bytes == 4
 
 
 async def test_who_reads_is_audited_once_a_reading(bench: Bench) -> None:
