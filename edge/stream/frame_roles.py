@@ -47,7 +47,7 @@ class Schedule:
     """The wanted times of one stream, and the frames kept for them."""
 
     def __init__(self, delta_ms: int, draws: Draws | None = None) -> None:
-        self._delta_ms = delta_ms
+        self._delta_ms = self._apart_ms = delta_ms
         self._draws = draws
         self._interval_ms: int | None = None
         self._end_ms: int | None = None
@@ -203,7 +203,7 @@ class Schedule:
         )
 
     def _want(self, end_ms: int, delta_ms: int) -> None:
-        self._end_ms = end_ms
+        self._end_ms, self._apart_ms = end_ms, delta_ms
         done_ms = self._last_end_ms
         times = {end_ms - 2 * delta_ms, end_ms - delta_ms, end_ms}
         if self._interval_ms is not None:
@@ -215,7 +215,9 @@ class Schedule:
     def _serve(self, pts_ms: int, previous_unkept: int | None) -> tuple[bool, bool]:
         """Takes this frame or the one before for the wanted times, whichever is closer."""
         keep = keep_previous = False
-        horizon = pts_ms + self._frame_interval_ms // 2
+        # At most half of what lies between wanted times: the first frames' interval is a guess, and one frame
+        # would serve two of them.
+        horizon = pts_ms + min(self._frame_interval_ms, self._apart_ms) // 2
         while self._wanted and self._wanted[0] <= horizon:
             time = self._wanted.popleft()
             distance = abs(pts_ms - time)
