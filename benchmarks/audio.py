@@ -34,7 +34,7 @@ from edge.match.audio.audio_fingerprint import audio_print_of
 from edge.match.audio.audio_matcher import ITEM_SPAN_MS
 from edge.match.audio.chromaprint import ITEM_MS, Items
 from edge.stream.audio import StreamAudio
-from edge.stream.known_sound import KnownSound
+from edge.stream.known_audio import KnownSound
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 LIMITS_S = (10, 20)

@@ -22,7 +22,7 @@ from docgen.markdown import cell, table
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "THIRD_PARTY_NOTICES.md"
-EXTRAS = ("postgresql",)
+EXTRAS = ("postgresql", "s3")
 """The extras that a gate in service uses. The others are for demonstrations and development."""
 
 _LINKS = ("source", "source code", "repository", "homepage", "documentation")

@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from edge.detect.sound.hearing import StreamHearing
-from edge.detect.sound.log_mel import RATE
-from edge.detect.sound.sound_model import SoundModel
+from edge.detect.audio.audio_model import SoundModel
+from edge.detect.audio.hearing import StreamHearing
+from edge.detect.audio.log_mel import RATE
 
 PAUSE: Final = RATE
 """Samples of the pause before a recording."""

@@ -20,10 +20,10 @@ from typing import Any, Final
 import av
 import numpy as np
 
+from edge.detect.audio.audio_model import SoundModel
+from edge.detect.audio.hearing import StreamHearing
+from edge.detect.audio.log_mel import RATE
 from edge.detect.importing.yamnet import yamnet_spec
-from edge.detect.sound.hearing import StreamHearing
-from edge.detect.sound.log_mel import RATE
-from edge.detect.sound.sound_model import SoundModel
 from edge.domain import Audio
 from edge.stream import StreamAudio
 from models.gate_hearing import PAUSE, Bring, Samples, plain, scores_of, with_pauses

@@ -251,7 +251,7 @@ PUBLIC: dict[str, set[str]] = {
         "framing_of",
         "open_media_file",
         "resampler",
-        "wanted_sound",
+        "wanted_audio",
     },
     "edge.supervise": {
         "Gate",

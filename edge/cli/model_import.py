@@ -40,10 +40,10 @@ def yamnet(
     and what is no YAMNet is refused. Needs `pip install 'edge-gate[import]'`.
     """
     from edge.detect import default_model_directory, model_directory, read_pack
+    from edge.detect.audio.audio_model import SoundModel
+    from edge.detect.audio.recorded_audio import sound_scores
     from edge.detect.importing.joined_pack import join_pack
     from edge.detect.importing.yamnet import convert_yamnet, yamnet_spec
-    from edge.detect.sound.recorded_sound import sound_scores
-    from edge.detect.sound.sound_model import SoundModel
 
     base = read_pack(default_model_directory() if pack is None else model_directory(pack))
     converted = convert_yamnet(file)

@@ -10,15 +10,15 @@ from pathlib import Path
 import av
 import numpy as np
 
+from edge.detect.audio.audio_model import SoundModel
+from edge.detect.audio.audio_windows import STEP_FRAMES, SoundWindows
+from edge.detect.audio.log_mel import HOP, RATE
 from edge.detect.detector import Detector
 from edge.detect.loaded_pack import LoadedPack
 from edge.detect.manifest import MotionSpec
 from edge.detect.pack_files import read_pack
 from edge.detect.recorded import drawn_scores, missed_by
 from edge.detect.sight.frame_model import FrameModel
-from edge.detect.sound.log_mel import HOP, RATE
-from edge.detect.sound.sound_model import SoundModel
-from edge.detect.sound.sound_windows import STEP_FRAMES, SoundWindows
 from edge.detect.witness_specs import WitnessSpec
 from edge.domain import Tier
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge.detect.audio.audio_model import SoundModel
 from edge.detect.detector import Detector
 from edge.detect.pack_files import PackFiles, read_pack
 from edge.detect.sight.frame_model import FrameModel
-from edge.detect.sound.sound_model import SoundModel
 
 
 @dataclass(frozen=True, slots=True)

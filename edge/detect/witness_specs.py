@@ -22,7 +22,7 @@ from edge.detect.manifest import (
 
 MAX_OUTPUTS = 4096
 DrawnSound = Literal["silence", "hum", "noise", "click", "shot", "volley", "cry"]
-"""Names of the windows of sound that ``edge.detect.sound.recorded_sound`` draws."""
+"""Names of the windows of sound that ``edge.detect.audio.recorded_audio`` draws."""
 
 
 class AloneThresholds(ManifestPart):

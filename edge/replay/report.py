@@ -18,7 +18,7 @@ from edge.evidence import Sampling, sampling_of
 from edge.match import Matcher
 from edge.policy import Policy
 from edge.recorded_media import unexpected
-from edge.replay.file_sound import FileSound
+from edge.replay.file_audio import FileSound
 from edge.replay.judged_file import JudgedFile
 from edge.stream import FILE_PICTURES, AnyCodec, MediaFile, StreamPipeline, open_media_file, resampler
 

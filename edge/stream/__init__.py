@@ -2,17 +2,19 @@
 
 from edge.annexb import framing_of
 from edge.stream.audio import StreamAudio
+from edge.stream.audio_clock import SoundClock
+from edge.stream.audio_frames import SoundFrames
 from edge.stream.bitrate import BitrateJump
 from edge.stream.codecs import AnyCodec, FileCodec
 from edge.stream.decode import Decoder
 from edge.stream.draws import Draws, new_seed
 from edge.stream.frame_roles import FrameRoles, Schedule
-from edge.stream.known_sound import KnownSound
+from edge.stream.frame_size_limit import FILE_PICTURES, PictureLimit
+from edge.stream.known_audio import KnownSound
 from edge.stream.look_budget import Risk, RiskFactors
 from edge.stream.look_model import Explained, explain_looks
 from edge.stream.media_file import MediaFile, open_media_file
-from edge.stream.mono_sound import MonoSound, resampler
-from edge.stream.picture_limit import FILE_PICTURES, PictureLimit
+from edge.stream.mono_audio import MonoSound, resampler
 from edge.stream.pipeline import (
     JUMP_HOLD_MS,
     JUMP_WISH_MS,
@@ -24,10 +26,8 @@ from edge.stream.pipeline import (
 from edge.stream.ports import DetectorPort, DetectWindowPort
 from edge.stream.ring import Ring
 from edge.stream.sampling import Disposition, Sampler, UnitPlan
-from edge.stream.sound_clock import SoundClock
-from edge.stream.sound_frames import SoundFrames
 from edge.stream.tiers import TierState
-from edge.stream.wanted_sound import wanted_sound
+from edge.stream.wanted_audio import wanted_audio
 
 __all__ = [
     "FILE_PICTURES",
@@ -66,5 +66,5 @@ __all__ = [
     "new_seed",
     "open_media_file",
     "resampler",
-    "wanted_sound",
+    "wanted_audio",
 ]

@@ -16,9 +16,9 @@ from edge.domain import AUDIO_CODECS, Audio, Signal
 from edge.errors import BrokenMedia, InvalidInput, UnsupportedCodec
 from edge.match import AudioItems
 from edge.reasons import DegradedReason
-from edge.stream.known_sound import KnownSound
+from edge.stream.audio_frames import SoundFrames
+from edge.stream.known_audio import KnownSound
 from edge.stream.ports import SoundListener
-from edge.stream.sound_frames import SoundFrames
 
 UNITS_A_SECOND: Final = 200
 """Most audio frames a second of wall time, on average."""

@@ -15,7 +15,7 @@ from edge.annexb import MAX_EXTRADATA_BYTES, framing_of
 from edge.domain import AccessUnit, Codec
 from edge.errors import BrokenMedia, InvalidInput, LimitExceeded, UnsupportedCodec
 from edge.stream.codecs import DECODERS, AnyCodec, FileCodec
-from edge.stream.picture_limit import PictureLimit, coded_sizes
+from edge.stream.frame_size_limit import PictureLimit, coded_sizes
 from edge.stream.ports import Luma
 
 UNDECODABLE_UNITS = 60

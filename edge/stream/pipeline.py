@@ -20,8 +20,8 @@ from edge.stream.codecs import AnyCodec
 from edge.stream.decode import UNDECODABLE_MS, Decoder
 from edge.stream.draws import Draws
 from edge.stream.frame_roles import DEFAULT_INTERVAL_MS
+from edge.stream.frame_size_limit import PictureLimit
 from edge.stream.look_budget import LookBudget, Risk, RiskFactors, interval_ms, risk_of
-from edge.stream.picture_limit import PictureLimit
 from edge.stream.ports import DetectorPort, PictureTaker
 from edge.stream.sampling import Disposition, Sampler
 from edge.stream.tiers import TierState

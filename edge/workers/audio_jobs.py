@@ -10,14 +10,14 @@ from collections.abc import Callable
 from typing import Final
 
 from edge.clock import Clock
-from edge.detect.sound.hearing import SILENT_MS, StreamHearing
-from edge.detect.sound.sound_model import SoundModel
+from edge.detect.audio.audio_model import SoundModel
+from edge.detect.audio.hearing import SILENT_MS, StreamHearing
 from edge.domain import Audio, Signal
 from edge.match import Matcher
 from edge.policy import Policy
 from edge.reasons import DegradedReason
-from edge.stream import Judgement, KnownSound, StreamAudio, wanted_sound
-from edge.stream.wanted_sound import WantedSound
+from edge.stream import Judgement, KnownSound, StreamAudio, wanted_audio
+from edge.stream.wanted_audio import WantedSound
 from edge.workers.deadline_queue import DeadlineQueue
 from edge.workers.degradation_reports import DegradationReports
 from edge.workers.recent_costs import RecentCost
@@ -81,7 +81,7 @@ class AudioJobs:
             self._hear(stream)
 
     def _wants(self, policy: Policy) -> WantedSound:
-        return wanted_sound(policy, self.model, self._matcher)
+        return wanted_audio(policy, self.model, self._matcher)
 
     def _listener(self, stream: WorkerStream) -> StreamAudio:
         """Returns what decodes the stream's audio, for those that want it now."""

@@ -17,9 +17,9 @@ from edge.clock import Clock
 from edge.contract.gate import audio_from_proto, tier_change
 from edge.contract.gen import worker_pb2
 from edge.detect import Detector
+from edge.detect.audio.audio_model import SoundModel
 from edge.detect.loaded_pack import LoadedPack
 from edge.detect.sight.frame_model import FrameModel
-from edge.detect.sound.sound_model import SoundModel
 from edge.domain import Codec, StreamId
 from edge.errors import GateError, LimitExceeded, UnsupportedCodec
 from edge.match import Matcher
@@ -35,12 +35,12 @@ from edge.workers.deadline_queue import DeadlineQueue
 from edge.workers.decoding_budget import DecodingBudget, Standing
 from edge.workers.degradation_reports import DegradationReports
 from edge.workers.evidence_writer import EvidenceWriter
+from edge.workers.frame_jobs import PictureJobs
 from edge.workers.idle_capacity import IdleCapacity
 from edge.workers.inbox import Command, Inbox, SupervisorGone, name_of, stream_of
 from edge.workers.ipc_framing import PushedUnit
 from edge.workers.memory import GIVE_BACK_MS, give_back, resident_bytes
 from edge.workers.models import ModelArrived, WorkerModels
-from edge.workers.picture_jobs import PictureJobs
 from edge.workers.settings import WorkerSettings
 from edge.workers.stalls import Stalls
 from edge.workers.video_jobs import VideoJobs

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final, NamedTuple
 
+from edge.detect.audio.hearing import StreamHearing
 from edge.detect.sight.stream_sight import StreamSight
-from edge.detect.sound.hearing import StreamHearing
 from edge.domain import AccessUnit, Audio, Codec, Sample
 from edge.policy import Policy
 from edge.reasons import DegradedReason

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge.detect import default_model_directory, read_pack
+from edge.detect.audio.recorded_audio import sound_scores
 from edge.detect.loaded_pack import LoadedPack
 from edge.detect.manifest import MotionSpec
 from edge.detect.pack_files import MANIFEST_NAME, SCHEMA, PackManifest, parse_manifest
 from edge.detect.recorded import drawn_scores, recorded_logits, window_logits
-from edge.detect.sight.recorded_pictures import picture_scores
-from edge.detect.sound.recorded_sound import sound_scores
+from edge.detect.sight.recorded_frames import picture_scores
 from edge.detect.witness_specs import WitnessSpec
 
 PACK: Final = "edge-gate"

@@ -16,8 +16,8 @@ from edge.detect.importing.joined_pack import join_pack
 from edge.detect.loaded_pack import LoadedPack
 from edge.domain import Action
 from edge.errors import InvalidInput
+from tests.detect.audio.tiny_sound_model import tiny_sound_onnx, tiny_spec
 from tests.detect.importing.test_yamnet import small_form, spectra_form
-from tests.detect.sound.tiny_sound_model import tiny_sound_onnx, tiny_spec
 
 if not os.environ.get("CI"):  # there nothing may be missing
     pytest.importorskip("tflite")

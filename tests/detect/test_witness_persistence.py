@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.detect.sound.sound_windows import STEP_MS, WINDOW_MS
+from edge.detect.audio.audio_windows import STEP_MS, WINDOW_MS
 from edge.detect.witness_persistence import Stretch, WitnessPersistence
 from edge.detect.witness_specs import KOfN
 from edge.domain import ModelKind, Signal, SignalSource

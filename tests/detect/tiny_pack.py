@@ -7,8 +7,8 @@ from pathlib import Path
 from edge.detect import default_model_directory, read_pack
 from edge.detect.manifest import ModelFile
 from edge.detect.pack_files import MANIFEST_NAME, PackManifest
+from tests.detect.audio.tiny_sound_model import tiny_sound_onnx, tiny_spec
 from tests.detect.sight.tiny_frame_model import tiny_frame_onnx, tiny_frame_spec
-from tests.detect.sound.tiny_sound_model import tiny_sound_onnx, tiny_spec
 
 
 def tiny_pack(folder: Path, *, sight: bool = False) -> Path:

@@ -47,7 +47,7 @@ from edge.servers.hook_body import address_of, argument, parse_query, stream_nam
 from edge.servers.http_app import create_app
 from edge.servers.nginx_rtmp.stat_page import parse_stat
 from edge.servers.registry import FOLDERS
-from edge.stream.picture_limit import coded_sizes
+from edge.stream.frame_size_limit import coded_sizes
 from edge.workers import ipc_framing
 from tests.fuzz import seeds
 from tests.fuzz.mutation import mutated

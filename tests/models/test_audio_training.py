@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge.detect.audio.audio_windows import ListeningRules, SoundWindows
+from edge.detect.audio.log_mel import RATE
 from edge.detect.manifest import Calibration
-from edge.detect.sound.log_mel import RATE
-from edge.detect.sound.sound_windows import ListeningRules, SoundWindows
 from models.train.audio import choose, pool
 from models.train.audio.choose import Row
 from models.train.audio.degrade import CODECS, CONDITIONS, coded, decode, degraded, far, mix, speed

@@ -12,8 +12,8 @@ import pytest
 from edge.detect import default_model_directory, read_pack
 from edge.detect.check import check_model
 from models.train.record import put_model
+from tests.detect.audio.tiny_sound_model import tiny_sound_onnx, tiny_spec
 from tests.detect.sight.tiny_frame_model import tiny_frame_onnx, tiny_frame_spec
-from tests.detect.sound.tiny_sound_model import tiny_sound_onnx, tiny_spec
 
 
 def entries(pack: Path) -> dict[str, Any]:

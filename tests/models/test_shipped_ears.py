@@ -7,8 +7,8 @@ import json
 import pytest
 
 from edge.detect import default_model_directory, read_pack
+from edge.detect.audio.audio_model import SoundModel
 from edge.detect.default_policy import default_policy
-from edge.detect.sound.sound_model import SoundModel
 from edge.domain import Action
 from models.sound_report import goals, main, read_unseen
 

@@ -6,7 +6,7 @@ from edge.detect import default_model_directory, read_pack
 from edge.detect.default_policy import policy_for
 from edge.detect.sight.frame_model import FrameModel
 from edge.domain import Action
-from tests.detect.sound.tiny_sound_model import tiny_spec
+from tests.detect.audio.tiny_sound_model import tiny_spec
 
 
 def test_the_shipped_pack_sees_and_keeps_its_word() -> None:

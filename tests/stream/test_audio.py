@@ -17,7 +17,7 @@ from edge.match import available
 from edge.match.audio.double import RecordingLookup
 from edge.reasons import DegradedReason
 from edge.stream.audio import UNITS_A_SECOND, UNITS_AT_ONCE, StreamAudio
-from edge.stream.known_sound import KnownSound
+from edge.stream.known_audio import KnownSound
 from tests.match.audio.audio_clips import heard_items, melody, write_clip
 
 pytestmark = pytest.mark.skipif(

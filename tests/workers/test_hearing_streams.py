@@ -12,13 +12,13 @@ import pytest
 
 from edge.contract.gate import audio_to_proto
 from edge.contract.gen import gate_pb2, worker_pb2
-from edge.detect.sound.sound_model import SoundModel
+from edge.detect.audio.audio_model import SoundModel
 from edge.domain import Audio
 from edge.policy import CategoryPolicy, Mode, Policy
 from edge.stream import resampler
 from edge.workers.loop import WorkerLoop
 from tests.conftest import require
-from tests.detect.sound.tiny_sound_model import tiny_sound_onnx, tiny_spec
+from tests.detect.audio.tiny_sound_model import tiny_sound_onnx, tiny_spec
 from tests.evidence.sounds import bursts, encoded_sound
 from tests.workers.simulated import POLICY, START_MS, Message, media, play, pushed
 

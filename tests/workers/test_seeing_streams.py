@@ -13,17 +13,17 @@ import pytest
 
 from edge.contract.gate import audio_to_proto
 from edge.contract.gen import gate_pb2, worker_pb2
+from edge.detect.audio.audio_model import SoundModel
 from edge.detect.sight.frame_model import FrameModel
-from edge.detect.sight.picture_scaler import PictureScaler, Rgb
-from edge.detect.sound.sound_model import SoundModel
+from edge.detect.sight.frame_scaler import PictureScaler, Rgb
 from edge.domain import Action
 from edge.policy import CategoryPolicy, Mode, Policy, TierPolicy, attack_rules
 from edge.stream import resampler
 from edge.stream.synthetic import EncodedMedia, encode, moving_square
 from edge.workers.loop import WorkerLoop
 from tests.conftest import require
+from tests.detect.audio.tiny_sound_model import tiny_sound_onnx, tiny_spec
 from tests.detect.sight.tiny_frame_model import tiny_frame_onnx, tiny_frame_spec
-from tests.detect.sound.tiny_sound_model import tiny_sound_onnx, tiny_spec
 from tests.evidence.sounds import bursts, encoded_sound
 from tests.workers.simulated import POLICY, START_MS, Message, media, play, pushed
 

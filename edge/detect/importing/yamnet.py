@@ -16,11 +16,11 @@ from typing import Final
 
 import numpy as np
 
+from edge.detect.audio.audio_windows import FRAMES
+from edge.detect.audio.log_mel import BANDS, mel_weights
 from edge.detect.importing.onnx_graph import OnnxGraph
 from edge.detect.importing.tflite_file import TfliteGraph, TfliteOperator, read_tflite
 from edge.detect.manifest import ModelFile
-from edge.detect.sound.log_mel import BANDS, mel_weights
-from edge.detect.sound.sound_windows import FRAMES
 from edge.detect.witness_specs import (
     AloneThresholds,
     AudioSpec,

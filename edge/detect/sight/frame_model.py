@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from edge.detect.pack_files import PackFiles
 from edge.detect.recorded import refuse_missed
 from edge.detect.session import open_session
-from edge.detect.sight.picture_scaler import PictureScaler, Rgb
-from edge.detect.sight.recorded_pictures import drawn_pictures, picture_missed_by, picture_scores
+from edge.detect.sight.frame_scaler import PictureScaler, Rgb
+from edge.detect.sight.recorded_frames import drawn_pictures, picture_missed_by, picture_scores
 from edge.detect.witness_specs import FrameSpec, KOfN, PictureTimes
 from edge.errors import ModelError
 

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 import av
 
-from edge.detect.sight.picture_scaler import Rgb
+from edge.detect.sight.frame_scaler import Rgb
 from edge.detect.witness_persistence import Stretch, WitnessPersistence
 from edge.detect.witness_specs import KOfN, PictureTimes
 from edge.domain import ModelKind, Signal

@@ -16,7 +16,7 @@ import torch
 import typer
 
 from edge.detect import read_pack
-from edge.detect.sound.sound_model import SoundModel
+from edge.detect.audio.audio_model import SoundModel
 from models.train.audio import cache, pool
 from models.train.audio.degrade import CONDITIONS, decode
 from models.train.audio.export import write_fp32, write_half

@@ -14,7 +14,7 @@ import av
 import av.audio.resampler
 import numpy as np
 
-from edge.detect.sound.log_mel import RATE, Samples16k
+from edge.detect.audio.log_mel import RATE, Samples16k
 
 Generator = np.random.Generator
 CODECS: Final = {

@@ -10,8 +10,8 @@ import onnx
 import torch
 from onnx import numpy_helper
 
-from edge.detect.sound.log_mel import BANDS
-from edge.detect.sound.sound_windows import FRAMES
+from edge.detect.audio.audio_windows import FRAMES
+from edge.detect.audio.log_mel import BANDS
 from models.train.audio.network import Student
 
 INPUT: Final = "patches"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from edge.detect.sound.log_mel import RATE
+from edge.detect.audio.log_mel import RATE
 from models.train.audio.degrade import CONDITIONS
 from models.train.audio.export import OUTPUT
 from models.train.audio.index import Sound

@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from edge.detect.sound.log_mel import BANDS, HOP, WINDOW, Samples16k, log_mel, mel_frames
-from edge.detect.sound.sound_windows import FRAMES, STEP_FRAMES, ListeningRules
+from edge.detect.audio.audio_windows import FRAMES, STEP_FRAMES, ListeningRules
+from edge.detect.audio.log_mel import BANDS, HOP, WINDOW, Samples16k, log_mel, mel_frames
 
 Patches = npt.NDArray[np.float32]
 """``(N, FRAMES, BANDS)``."""

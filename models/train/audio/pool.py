@@ -21,7 +21,7 @@ from typing import Final
 import av
 import numpy as np
 
-from edge.detect.sound.log_mel import RATE, Samples16k
+from edge.detect.audio.log_mel import RATE, Samples16k
 from models.train.audio.degrade import decode
 from models.train.audio.index import Role, Side, Sound, share_of
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.detect.sound.log_mel import Samples16k
+from edge.detect.audio.log_mel import Samples16k
 from models.train.audio.degrade import Generator, degraded, mix, speed
 from models.train.audio.index import Role, Side, Sound
 

@@ -9,8 +9,8 @@ from typing import Final
 
 import numpy as np
 
+from edge.detect.audio.audio_model import SoundModel
 from edge.detect.manifest import Calibration, ModelFile
-from edge.detect.sound.sound_model import SoundModel
 from edge.detect.witness_specs import (
     AloneThresholds,
     AudioSpec,

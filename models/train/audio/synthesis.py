@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from edge.detect.sound.log_mel import RATE, Samples16k
+from edge.detect.audio.log_mel import RATE, Samples16k
 from models.train.audio.degrade import Generator, band, clipped, coloured_noise, room
 from models.train.audio.index import Role, Side, Sound
 from models.train.audio.scenes import generator

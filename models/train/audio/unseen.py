@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edge.detect.sound.sound_model import SoundModel
+from edge.detect.audio.audio_model import SoundModel
 from models.train.audio.degrade import CONDITIONS
 from models.train.audio.index import Learns, Sound
 from models.train.audio.scenes import Load, generator

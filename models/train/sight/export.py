@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from edge.detect.sight.picture_scaler import PictureScaler
+from edge.detect.sight.frame_scaler import PictureScaler
 from edge.detect.witness_specs import PictureInput
 from models.train.quantise import quantise
 from models.train.sight.cache import INPUT, export, one_thread

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge.detect.audio.log_mel import log_mel, mel_frames, mel_weights
 from edge.detect.importing.yamnet import CLASSES, EMBEDDING, ConvertedModel, convert_yamnet
-from edge.detect.sound.log_mel import log_mel, mel_frames, mel_weights
 from edge.errors import ModelError
 from tests.detect.importing.tiny_tflite import TinyOperator, TinyTensor, tiny_tflite
 

@@ -12,7 +12,7 @@ import pytest
 from edge.detect import default_model_directory, read_pack
 from edge.detect.loaded_pack import LoadedPack
 from edge.detect.sight.frame_model import FrameModel
-from edge.detect.sight.recorded_pictures import picture_scores
+from edge.detect.sight.recorded_frames import picture_scores
 from edge.detect.witness_specs import FrameSpec
 from edge.errors import ModelError
 from tests.detect.sight.tiny_frame_model import HEIGHT, WIDTH, tiny_frame_onnx, tiny_frame_spec

@@ -11,7 +11,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.detect.sight.picture_scaler import Rgb
+from edge.detect.sight.frame_scaler import Rgb
 from edge.detect.sight.stream_sight import MOST_WAITING, StreamSight
 from edge.detect.witness_specs import KOfN, PictureTimes
 from edge.domain import ModelKind, SignalSource

@@ -9,13 +9,13 @@ from typing import NamedTuple
 import av
 from av.error import FFmpegError
 
-from edge.detect.sound.hearing import SILENT_MS, StreamHearing
-from edge.detect.sound.sound_model import SoundModel
+from edge.detect.audio.audio_model import SoundModel
+from edge.detect.audio.hearing import SILENT_MS, StreamHearing
 from edge.domain import Signal
 from edge.errors import InvalidInput
 from edge.match import Matcher, frames_of_sound
 from edge.policy import Policy
-from edge.stream import KnownSound, SoundFrames, wanted_sound
+from edge.stream import KnownSound, SoundFrames, wanted_audio
 
 
 class Heard(NamedTuple):
@@ -34,7 +34,7 @@ class FileSound:
         self, path: Path, policy: Policy, model: SoundModel | None, matcher: Matcher, begin_ms: int
     ) -> None:
         """``begin_ms`` is the media time of the file's start."""
-        wanted = wanted_sound(policy, model, matcher)
+        wanted = wanted_audio(policy, model, matcher)
         self.listens = bool(wanted)
         """Whether anything listens."""
         self.categories = tuple(sorted(wanted.heard))

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.errors import InvalidInput
-from edge.stream.mono_sound import RATE, MonoSound, mixed, resampler
+from edge.stream.mono_audio import RATE, MonoSound, mixed, resampler
 from tests.conftest import require
 
 FORMATS = ["u8", "u8p", "s16", "s16p", "s32", "s32p", "s64", "s64p", "flt", "fltp", "dbl", "dblp"]

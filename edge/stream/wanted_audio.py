@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 from edge.domain import Action
 from edge.match import available
 from edge.policy import Policy
-from edge.stream.mono_sound import resampler
+from edge.stream.mono_audio import resampler
 
 
 class HasCategories(Protocol):
@@ -36,7 +36,7 @@ class WantedSound(NamedTuple):
         return self.known or bool(self.heard)
 
 
-def wanted_sound(policy: Policy, model: HasCategories | None, banks: HasAudio) -> WantedSound:
+def wanted_audio(policy: Policy, model: HasCategories | None, banks: HasAudio) -> WantedSound:
     """Returns what listens to a stream with this policy. ``model`` is the audio model, None without one."""
     match = policy.match
     known = match.enabled and match.sound_action is not Action.PASS and banks.has_audio

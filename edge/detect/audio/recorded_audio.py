@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.detect.sound.log_mel import HOP, RATE, WINDOW, Mel, Samples16k, log_mel, mel_frames
-from edge.detect.sound.sound_windows import FRAMES, ListeningRules
+from edge.detect.audio.audio_windows import FRAMES, ListeningRules
+from edge.detect.audio.log_mel import HOP, RATE, WINDOW, Mel, Samples16k, log_mel, mel_frames
 from edge.detect.witness_specs import AudioSpec, DrawnSound
 
 _COUNT: Final = FRAMES * HOP + WINDOW - HOP

@@ -10,7 +10,7 @@ from edge.domain import Codec
 from edge.errors import Fault, PictureTooLarge
 from edge.stream import PictureLimit
 from edge.stream.decode import Decoder
-from edge.stream.picture_limit import coded_sizes
+from edge.stream.frame_size_limit import coded_sizes
 from edge.stream.synthetic import EncodedMedia, encode
 
 EDGE = st.integers(1, 20_000)

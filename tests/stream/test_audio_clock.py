@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.stream.sound_clock import SoundClock
+from edge.stream.audio_clock import SoundClock
 
 
 def test_small_deviations_are_followed_and_a_gap_is_one() -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.detect.sound.log_mel import RATE
-from edge.detect.sound.onset import STEP, OnsetGate
+from edge.detect.audio.log_mel import RATE
+from edge.detect.audio.onset import STEP, OnsetGate
 
 Samples = npt.NDArray[np.float32]
 

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.detect.sound.log_mel import BANDS, RATE, log_mel, mel_frames
-from edge.detect.sound.sound_windows import (
+from edge.detect.audio.audio_windows import (
     FRAMES,
     STEP_MS,
     WINDOW_MS,
@@ -17,6 +16,7 @@ from edge.detect.sound.sound_windows import (
     SoundWindow,
     SoundWindows,
 )
+from edge.detect.audio.log_mel import BANDS, RATE, log_mel, mel_frames
 
 PLAIN = ListeningRules(peak=0)
 Samples = npt.NDArray[np.float32]

@@ -13,8 +13,8 @@ from typing import Final
 
 import numpy as np
 
-from edge.detect.sound.log_mel import HOP, RATE, WINDOW, Mel, Samples16k, log_mel, mel_frames
-from edge.detect.sound.onset import OnsetGate
+from edge.detect.audio.log_mel import HOP, RATE, WINDOW, Mel, Samples16k, log_mel, mel_frames
+from edge.detect.audio.onset import OnsetGate
 from edge.detect.witness_specs import SpectrumInput
 
 FRAMES: Final = 96

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge.detect.audio.audio_windows import FRAMES, ListeningRules
+from edge.detect.audio.log_mel import BANDS, Mel
+from edge.detect.audio.recorded_audio import sound_missed_by, sound_scores
 from edge.detect.pack_files import PackFiles
 from edge.detect.recorded import refuse_missed
 from edge.detect.session import open_session
-from edge.detect.sound.log_mel import BANDS, Mel
-from edge.detect.sound.recorded_sound import sound_missed_by, sound_scores
-from edge.detect.sound.sound_windows import FRAMES, ListeningRules
 from edge.detect.witness_specs import AudioSpec, KOfN
 from edge.errors import ModelError
 

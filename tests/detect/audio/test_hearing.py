@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edge.detect.sound.hearing import MOST_WAITING, StreamHearing
-from edge.detect.sound.log_mel import RATE
-from edge.detect.sound.sound_model import SoundModel
+from edge.detect.audio.audio_model import SoundModel
+from edge.detect.audio.hearing import MOST_WAITING, StreamHearing
+from edge.detect.audio.log_mel import RATE
 from edge.detect.witness_specs import RowOutput, SpectrumInput
 from edge.domain import Signal
 from edge.errors import ModelError
-from tests.detect.sound.tiny_sound_model import OUTPUT, tiny_sound_onnx, tiny_spec
+from tests.detect.audio.tiny_sound_model import OUTPUT, tiny_sound_onnx, tiny_spec
 from tests.evidence.sounds import bursts
 
 Samples = npt.NDArray[np.float32]

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from edge.detect.sound.log_mel import HOP, Samples16k
+from edge.detect.audio.log_mel import HOP, Samples16k
 
 STEP: Final = HOP
 """Samples of one energy: 10 ms."""

@@ -9,8 +9,8 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from edge.detect.sound.log_mel import Mel
-from edge.detect.sound.sound_windows import STEP_MS, ListeningRules, SoundWindow, SoundWindows
+from edge.detect.audio.audio_windows import STEP_MS, ListeningRules, SoundWindow, SoundWindows
+from edge.detect.audio.log_mel import Mel
 from edge.detect.witness_persistence import Stretch, WitnessPersistence
 from edge.detect.witness_specs import KOfN
 from edge.domain import ModelKind, Signal

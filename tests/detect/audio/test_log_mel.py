@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.detect.sound.log_mel import BANDS, HOP, RATE, WINDOW, log_mel, mel_frames, mel_weights
+from edge.detect.audio.log_mel import BANDS, HOP, RATE, WINDOW, log_mel, mel_frames, mel_weights
 
 
 def reference(samples: np.ndarray) -> np.ndarray:

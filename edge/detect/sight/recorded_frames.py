@@ -11,7 +11,7 @@ import numpy as np
 
 from edge.detect.manifest import DrawnSample
 from edge.detect.recorded import drawn_samples
-from edge.detect.sight.picture_scaler import Rgb
+from edge.detect.sight.frame_scaler import Rgb
 from edge.detect.witness_specs import FrameSpec
 
 PictureScores = Mapping[DrawnSample, tuple[float, ...]]

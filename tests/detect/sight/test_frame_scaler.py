@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from edge.detect.sight.picture_scaler import PictureScaler
+from edge.detect.sight.frame_scaler import PictureScaler
 from edge.detect.witness_specs import PictureInput
 
 

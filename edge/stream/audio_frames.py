@@ -7,10 +7,10 @@ import numpy as np
 
 from edge.errors import LimitExceeded
 from edge.match import MAX_FRAME_SAMPLES, AudioItems
-from edge.stream.known_sound import KnownSound
-from edge.stream.mono_sound import RATE, MonoSound
+from edge.stream.audio_clock import SoundClock
+from edge.stream.known_audio import KnownSound
+from edge.stream.mono_audio import RATE, MonoSound
 from edge.stream.ports import SoundListener
-from edge.stream.sound_clock import SoundClock
 
 _AFTER: np.typing.NDArray[np.float32] = np.zeros(RATE, np.float32)
 """A second of silence after the end, so that what sounds last is heard whole."""

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.detect.sound.log_mel import BANDS, HOP, WINDOW
-from edge.detect.sound.recorded_sound import drawn_patches, drawn_sounds, sound_scores
-from edge.detect.sound.sound_model import SoundModel
-from edge.detect.sound.sound_windows import FRAMES, ListeningRules
+from edge.detect.audio.audio_model import SoundModel
+from edge.detect.audio.audio_windows import FRAMES, ListeningRules
+from edge.detect.audio.log_mel import BANDS, HOP, WINDOW
+from edge.detect.audio.recorded_audio import drawn_patches, drawn_sounds, sound_scores
 from edge.detect.witness_specs import AudioSpec
 from edge.errors import ModelError
-from tests.detect.sound.tiny_sound_model import tiny_sound_onnx, tiny_spec
+from tests.detect.audio.tiny_sound_model import tiny_sound_onnx, tiny_spec
 
 SHOT = "ec7f9faa"
 FILE = Path("tiny.onnx")
@@ -61,7 +61,7 @@ def test_a_model_that_scores_differently_here_is_refused(by: float, refused: boo
 def test_sound_that_is_transformed_differently_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """The check takes the gate's own way from samples to scores."""
     spec = recorded_spec()
-    monkeypatch.setattr("edge.detect.sound.log_mel._WEIGHTS", np.zeros((257, BANDS), np.float32))
+    monkeypatch.setattr("edge.detect.audio.log_mel._WEIGHTS", np.zeros((257, BANDS), np.float32))
     with pytest.raises(ModelError, match="sound '"):
         SoundModel.load(spec, tiny_sound_onnx(), FILE)
 
