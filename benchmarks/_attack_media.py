@@ -19,7 +19,7 @@ import numpy.typing as npt
 from edge.errors import NotFound
 from edge.ingest.test_footage import HEIGHT, RATE, WIDTH, Part, write_programme
 from edge.match import frames_of_sound
-from edge.stream import MonoSound
+from edge.stream import MonoAudio
 
 SOUND_RATE: Final = 16_000
 CALM_MS: Final = 5_000
@@ -154,7 +154,7 @@ def _levelled(samples: Samples, rms: float) -> Samples:
 
 
 def _samples(path: Path) -> Samples:
-    mono = MonoSound()
+    mono = MonoAudio()
     parts = [mono.add_frame(frame, at_ms, restarted=False).samples for frame, at_ms in frames_of_sound(path)]
     return np.concatenate([*parts, np.zeros(1, np.float32)])
 

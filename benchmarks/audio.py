@@ -34,7 +34,7 @@ from edge.match.audio.audio_fingerprint import audio_print_of
 from edge.match.audio.audio_matcher import ITEM_SPAN_MS
 from edge.match.audio.chromaprint import ITEM_MS, Items
 from edge.stream.audio import StreamAudio
-from edge.stream.known_audio import KnownSound
+from edge.stream.known_audio import KnownAudio
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 LIMITS_S = (10, 20)
@@ -222,7 +222,7 @@ def _cost(known: dict[str, Path], matcher: Matcher, folder: Path) -> dict[str, f
         assert base is not None
         units = [(round(1000 * p.pts * base), bytes(p)) for p in media.demux(stream) if p.pts is not None]
         codec, extradata = context.codec.canonical_name, context.extradata or b""
-    listener = StreamAudio(KnownSound(matcher))
+    listener = StreamAudio(KnownAudio(matcher))
     times = []
     for begin in range(0, len(units), 22):
         started = time.thread_time()

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from edge.detect.audio.audio_model import SoundModel
+from edge.detect.audio.audio_model import AudioModel
 from edge.detect.audio.hearing import StreamHearing
 from edge.detect.audio.log_mel import RATE
 
@@ -33,7 +33,7 @@ def plain(samples: Samples, hearing: StreamHearing) -> Iterator[None]:
         yield
 
 
-def scores_of(model: SoundModel, samples: Samples, bring: Bring) -> dict[str, list[float]]:
+def scores_of(model: AudioModel, samples: Samples, bring: Bring) -> dict[str, list[float]]:
     """Returns the signals of a clip by category, one for each window that was judged."""
     hearing = StreamHearing(model, model.categories)
     found: dict[str, list[float]] = {name: [0.0] for name in model.categories}

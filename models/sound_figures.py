@@ -20,7 +20,7 @@ from typing import Any, Final
 import av
 import numpy as np
 
-from edge.detect.audio.audio_model import SoundModel
+from edge.detect.audio.audio_model import AudioModel
 from edge.detect.audio.hearing import StreamHearing
 from edge.detect.audio.log_mel import RATE
 from edge.detect.importing.yamnet import yamnet_spec
@@ -146,7 +146,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, help="take each so many-th clip")
     arguments = parser.parse_args()
     content = arguments.model.read_bytes()
-    model = SoundModel.load(yamnet_spec(content), content, arguments.model)
+    model = AudioModel.load(yamnet_spec(content), content, arguments.model)
     chosen = [clip for clip in clips(arguments.data) if clip.label != "film"][:: arguments.every]
     sounds = [(clip, samples_of(clip.path)) for clip in chosen]
     result: dict[str, Any] = {}

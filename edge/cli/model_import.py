@@ -40,7 +40,7 @@ def yamnet(
     and what is no YAMNet is refused. Needs `pip install 'edge-gate[import]'`.
     """
     from edge.detect import default_model_directory, model_directory, read_pack
-    from edge.detect.audio.audio_model import SoundModel
+    from edge.detect.audio.audio_model import AudioModel
     from edge.detect.audio.recorded_audio import sound_scores
     from edge.detect.importing.joined_pack import join_pack
     from edge.detect.importing.yamnet import convert_yamnet, yamnet_spec
@@ -48,7 +48,7 @@ def yamnet(
     base = read_pack(default_model_directory() if pack is None else model_directory(pack))
     converted = convert_yamnet(file)
     spec = yamnet_spec(converted.onnx)
-    model = SoundModel.load(spec, converted.onnx, file)
+    model = AudioModel.load(spec, converted.onnx, file)
     spec = spec.model_copy(update={"recorded": sound_scores(spec, model.infer)})
     joined = join_pack(base, spec, converted.onnx, into)
     shown = {

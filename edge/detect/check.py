@@ -10,8 +10,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-from edge.detect.audio.audio_model import SoundModel
-from edge.detect.audio.audio_windows import STEP_FRAMES, SoundWindows
+from edge.detect.audio.audio_model import AudioModel
+from edge.detect.audio.audio_windows import STEP_FRAMES, AudioWindows
 from edge.detect.audio.log_mel import HOP, RATE
 from edge.detect.detector import Detector
 from edge.detect.loaded_pack import LoadedPack
@@ -149,11 +149,11 @@ def _time_samples(detector: Detector) -> tuple[list[float], list[float]]:
     return whole, inference
 
 
-def _time_windows(model: SoundModel) -> list[float]:
+def _time_windows(model: AudioModel) -> list[float]:
     """Milliseconds of each window, from 16 kHz samples on."""
     step = STEP_FRAMES * HOP
     sound = np.random.default_rng(0).uniform(-0.1, 0.1, (ROUNDS, step)).astype(np.float32)
-    windows = SoundWindows(model.rules)
+    windows = AudioWindows(model.rules)
     windows.go_on = True
     found = list[float]()
     for index, samples in enumerate(sound):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.detect.audio.audio_model import SoundModel
+from edge.detect.audio.audio_model import AudioModel
 from edge.detect.detector import Detector
 from edge.detect.pack_files import PackFiles, read_pack
 from edge.detect.sight.frame_model import FrameModel
@@ -16,7 +16,7 @@ class LoadedPack:
     """Models that judge together. They are loaded, and swapped, whole."""
 
     detector: Detector
-    sound: SoundModel | None = None
+    sound: AudioModel | None = None
     """None: the pack has no audio model, and nobody listens."""
     sight: FrameModel | None = None
     """None: the pack has no frame model, and nobody looks at single pictures."""
@@ -33,4 +33,4 @@ class LoadedPack:
     @classmethod
     def of(cls, pack: PackFiles) -> LoadedPack:
         """Loads the models of a pack. Raises ModelError."""
-        return cls(Detector.of(pack), SoundModel.of(pack), FrameModel.of(pack))
+        return cls(Detector.of(pack), AudioModel.of(pack), FrameModel.of(pack))

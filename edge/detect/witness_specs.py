@@ -86,7 +86,7 @@ class RowOutput(ManifestPart):
     size: int = Field(ge=1, le=MAX_OUTPUTS)
 
 
-class PictureInput(ManifestPart):
+class FrameInput(ManifestPart):
     """The graph's input: one RGB picture.
 
     The gate scales a decoded frame to ``width`` × ``height``. ``kept`` keeps its aspect: the picture lies in
@@ -115,7 +115,7 @@ class PictureInput(ManifestPart):
         return self
 
 
-class PictureTimes(ManifestPart):
+class FrameTimes(ManifestPart):
     """Least media time between two pictures that are judged, milliseconds."""
 
     calm_ms: int = Field(default=2000, ge=200, le=60_000)
@@ -177,8 +177,8 @@ class FrameSpec(_RowSpec):
     """A model that judges single pictures."""
 
     kind: Literal["frame"]
-    input: PictureInput
-    every: PictureTimes = PictureTimes()
+    input: FrameInput
+    every: FrameTimes = FrameTimes()
     recorded: dict[DrawnSample, tuple[Probability, ...]] = Field(default_factory=dict)
     """Scores of drawn pictures on the exporting machine, one per category."""
 

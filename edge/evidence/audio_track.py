@@ -19,7 +19,7 @@ from av.stream import Stream
 
 from edge.domain import Audio
 from edge.errors import BrokenMedia
-from edge.stream import SoundClock
+from edge.stream import AudioClock
 
 _MILLISECONDS: Final = Fraction(1, 1000)
 _AAC_RATES: Final = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
@@ -70,7 +70,7 @@ class AudioTrack:
 
         Frames follow one another as long as they are, whatever their stamps say, and real gaps stay.
         """
-        clock = SoundClock()
+        clock = AudioClock()
         last = -1
         for pts_ms, data in self._units:
             length_ms = _TRACKS[self._codec][1](self._extradata, data)

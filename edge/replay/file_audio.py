@@ -9,13 +9,13 @@ from typing import NamedTuple
 import av
 from av.error import FFmpegError
 
-from edge.detect.audio.audio_model import SoundModel
+from edge.detect.audio.audio_model import AudioModel
 from edge.detect.audio.hearing import SILENT_MS, StreamHearing
 from edge.domain import Signal
 from edge.errors import InvalidInput
 from edge.match import Matcher, frames_of_sound
 from edge.policy import Policy
-from edge.stream import KnownSound, SoundFrames, wanted_audio
+from edge.stream import AudioFrames, KnownAudio, wanted_audio
 
 
 class Heard(NamedTuple):
@@ -27,11 +27,11 @@ class Heard(NamedTuple):
     """For each window of sound that ends in it, a signal for each category that is judged."""
 
 
-class FileSound:
+class FileAudio:
     """The sound of one file."""
 
     def __init__(
-        self, path: Path, policy: Policy, model: SoundModel | None, matcher: Matcher, begin_ms: int
+        self, path: Path, policy: Policy, model: AudioModel | None, matcher: Matcher, begin_ms: int
     ) -> None:
         """``begin_ms`` is the media time of the file's start."""
         wanted = wanted_audio(policy, model, matcher)
@@ -40,7 +40,7 @@ class FileSound:
         self.categories = tuple(sorted(wanted.heard))
         """The categories of the audio model that are judged."""
         self._hearing = StreamHearing(model, wanted.heard) if model is not None and wanted.heard else None
-        self._frames = SoundFrames(KnownSound(matcher) if wanted.known else None, self._hearing)
+        self._frames = AudioFrames(KnownAudio(matcher) if wanted.known else None, self._hearing)
         self._begin_ms = begin_ms
         self._coming: Iterator[tuple[av.AudioFrame, float]] = frames_of_sound(path) if wanted else iter(())
         self._next: tuple[av.AudioFrame, float] | None = None
@@ -59,7 +59,7 @@ class FileSound:
 
     def until(self, pts_ms: int | None) -> Iterator[Heard]:
         """Yields what is heard up to a media time, or to the end with None. Raises as ``frames_of_sound``
-        and ``SoundFrames`` do."""
+        and ``AudioFrames`` do."""
         while not self._over:
             if self._next is None:
                 self._next = next(self._coming, None)

@@ -18,7 +18,7 @@ from edge.evidence import Sampling, sampling_of
 from edge.match import Matcher
 from edge.policy import Policy
 from edge.recorded_media import unexpected
-from edge.replay.file_audio import FileSound
+from edge.replay.file_audio import FileAudio
 from edge.replay.judged_file import JudgedFile
 from edge.stream import FILE_PICTURES, AnyCodec, MediaFile, StreamPipeline, open_media_file, resampler
 
@@ -72,7 +72,7 @@ class Replay:
 
     def _judge(self, path: Path, windows: bool) -> dict[str, Any]:
         sampling = sampling_of(path) or _NO_RECORD
-        sound = FileSound(path, self._policy, self._pack.sound, self._matcher, sampling.start_pts_ms)
+        sound = FileAudio(path, self._policy, self._pack.sound, self._matcher, sampling.start_pts_ms)
         try:
             with open_media_file(path) as media:
                 pipeline = self._pipeline(media.codec, media.extradata, sampling)
@@ -114,7 +114,7 @@ class Replay:
 class _Judging:
     """One file on its way through a live pipeline."""
 
-    def __init__(self, pipeline: StreamPipeline, sound: FileSound, sight: StreamSight | None) -> None:
+    def __init__(self, pipeline: StreamPipeline, sound: FileAudio, sight: StreamSight | None) -> None:
         self.file = JudgedFile()
         self._pipeline = pipeline
         self._sound = sound

@@ -2,19 +2,19 @@
 
 from edge.annexb import framing_of
 from edge.stream.audio import StreamAudio
-from edge.stream.audio_clock import SoundClock
-from edge.stream.audio_frames import SoundFrames
+from edge.stream.audio_clock import AudioClock
+from edge.stream.audio_frames import AudioFrames
 from edge.stream.bitrate import BitrateJump
 from edge.stream.codecs import AnyCodec, FileCodec
 from edge.stream.decode import Decoder
 from edge.stream.draws import Draws, new_seed
 from edge.stream.frame_roles import FrameRoles, Schedule
-from edge.stream.frame_size_limit import FILE_PICTURES, PictureLimit
-from edge.stream.known_audio import KnownSound
+from edge.stream.frame_size_limit import FILE_PICTURES, FrameSizeLimit
+from edge.stream.known_audio import KnownAudio
 from edge.stream.look_budget import Risk, RiskFactors
 from edge.stream.look_model import Explained, explain_looks
 from edge.stream.media_file import MediaFile, open_media_file
-from edge.stream.mono_audio import MonoSound, resampler
+from edge.stream.mono_audio import MonoAudio, resampler
 from edge.stream.pipeline import (
     JUMP_HOLD_MS,
     JUMP_WISH_MS,
@@ -34,6 +34,8 @@ __all__ = [
     "JUMP_HOLD_MS",
     "JUMP_WISH_MS",
     "AnyCodec",
+    "AudioClock",
+    "AudioFrames",
     "BitrateJump",
     "Decoder",
     "DetectWindowPort",
@@ -43,19 +45,17 @@ __all__ = [
     "Explained",
     "FileCodec",
     "FrameRoles",
+    "FrameSizeLimit",
     "Judgement",
-    "KnownSound",
+    "KnownAudio",
     "MediaFile",
-    "MonoSound",
-    "PictureLimit",
+    "MonoAudio",
     "PipelineCounters",
     "Ring",
     "Risk",
     "RiskFactors",
     "Sampler",
     "Schedule",
-    "SoundClock",
-    "SoundFrames",
     "StageTimes",
     "StreamAudio",
     "StreamPipeline",

@@ -15,7 +15,7 @@ from edge.domain import AccessUnit, Sample, Tier
 from edge.errors import BrokenMedia
 from edge.stream.decode import Decoder
 from edge.stream.draws import Draws, Purpose
-from edge.stream.ports import DetectorPort, Luma, PictureTaker
+from edge.stream.ports import DetectorPort, FrameTaker, Luma
 from edge.stream.sampling import Sampler
 from edge.telemetry.distributions import Distributions
 
@@ -48,7 +48,7 @@ class SampleAssembly:
         """``false_keyframe``: a frame was wrongly marked as a keyframe. ``late_frame``: its pts is not
         increasing, and the next millisecond replaces it."""
         self.samples = 0
-        self.sight: PictureTaker | None = None
+        self.sight: FrameTaker | None = None
         """What looks at single pictures. None: nothing does."""
         self._decoder = decoder
         self._sampler = sampler
@@ -203,7 +203,7 @@ class SampleAssembly:
         if self._matched is None or share > self._matched_share:
             self._matched, self._matched_share = frame, share
 
-    def _show(self, sight: PictureTaker, frame: VideoFrame, pts_ms: int) -> None:
+    def _show(self, sight: FrameTaker, frame: VideoFrame, pts_ms: int) -> None:
         start_ms = self._clock.monotonic_ms()
         self._converted(lambda due: sight.add_frame(due, pts_ms, self._arrival_ms), frame)
         self._times.convert.observe(self._clock.monotonic_ms() - start_ms)

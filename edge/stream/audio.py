@@ -16,9 +16,9 @@ from edge.domain import AUDIO_CODECS, Audio, Signal
 from edge.errors import BrokenMedia, InvalidInput, UnsupportedCodec
 from edge.match import AudioItems
 from edge.reasons import DegradedReason
-from edge.stream.audio_frames import SoundFrames
-from edge.stream.known_audio import KnownSound
-from edge.stream.ports import SoundListener
+from edge.stream.audio_frames import AudioFrames
+from edge.stream.known_audio import KnownAudio
+from edge.stream.ports import AudioListener
 
 UNITS_A_SECOND: Final = 200
 """Most audio frames a second of wall time, on average."""
@@ -30,10 +30,10 @@ _MOST_BROKEN: Final = 32
 """Consecutive undecodable frames after which decoding stops."""
 
 
-class StreamAudio(SoundFrames):
+class StreamAudio(AudioFrames):
     """Decodes the sound of one stream and hands it to what is set. Not thread-safe."""
 
-    def __init__(self, known: KnownSound | None = None, listener: SoundListener | None = None) -> None:
+    def __init__(self, known: KnownAudio | None = None, listener: AudioListener | None = None) -> None:
         super().__init__(known, listener)
         self.problems: Counter[DegradedReason] = Counter()
         """Number of faults by reason since the caller last cleared it."""

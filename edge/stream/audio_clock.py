@@ -19,7 +19,7 @@ _FOLLOW: Final = 1 / 64
 """Share of a smaller deviation by which the clock is corrected. The clocks of sound cards drift."""
 
 
-class SoundTime(NamedTuple):
+class AudioTime(NamedTuple):
     """Where a frame lies."""
 
     start_ms: float
@@ -27,7 +27,7 @@ class SoundTime(NamedTuple):
     """Whether it does not continue the frame before."""
 
 
-class SoundClock:
+class AudioClock:
     """The clock of one stream's sound. Call ``unit_time`` for each encoded frame, ``frame_time`` for each
     decoded one."""
 
@@ -42,11 +42,11 @@ class SoundClock:
         """Returns the media time of an encoded frame. It only goes forward."""
         return self._timestamps.advance(pts_ms, pts_ms)[0]
 
-    def frame_time(self, pts_ms: float, length_ms: float) -> SoundTime:
+    def frame_time(self, pts_ms: float, length_ms: float) -> AudioTime:
         """Returns when a decoded frame begins."""
         if self._end_ms is None:
             self._end_ms = pts_ms + length_ms
-            return SoundTime(pts_ms, True)
+            return AudioTime(pts_ms, True)
         follows = abs(pts_ms - self._end_ms) <= GAP_MS
         self._gaps = self._gaps + 1 if not follows else max(0.0, self._gaps - _FORGET)
         self.untimed = self.untimed or self._gaps > _MOST_GAPS
@@ -57,4 +57,4 @@ class SoundClock:
         else:
             start_ms, restarted = pts_ms, True
         self._end_ms = start_ms + length_ms
-        return SoundTime(start_ms, restarted)
+        return AudioTime(start_ms, restarted)

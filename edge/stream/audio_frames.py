@@ -7,25 +7,25 @@ import numpy as np
 
 from edge.errors import LimitExceeded
 from edge.match import MAX_FRAME_SAMPLES, AudioItems
-from edge.stream.audio_clock import SoundClock
-from edge.stream.known_audio import KnownSound
-from edge.stream.mono_audio import RATE, MonoSound
-from edge.stream.ports import SoundListener
+from edge.stream.audio_clock import AudioClock
+from edge.stream.known_audio import KnownAudio
+from edge.stream.mono_audio import RATE, MonoAudio
+from edge.stream.ports import AudioListener
 
 _AFTER: np.typing.NDArray[np.float32] = np.zeros(RATE, np.float32)
 """A second of silence after the end, so that what sounds last is heard whole."""
 
 
-class SoundFrames:
+class AudioFrames:
     """What listens to one sound. It can be set anew at any time."""
 
-    def __init__(self, known: KnownSound | None = None, listener: SoundListener | None = None) -> None:
+    def __init__(self, known: KnownAudio | None = None, listener: AudioListener | None = None) -> None:
         self.known = known
         """Looks for known sound. None: nothing does."""
         self.listener = listener
         """Gets all sound as mono samples at 16 kHz, with its lowest tones. None: nothing does."""
-        self.clock = SoundClock()
-        self._mono: MonoSound | None = None
+        self.clock = AudioClock()
+        self._mono: MonoAudio | None = None
         self._end_ms = 0.0
 
     def add_frame(self, frame: av.AudioFrame, pts_ms: float) -> list[AudioItems]:
@@ -44,7 +44,7 @@ class SoundFrames:
             self._mono = None
         else:
             restarted = restarted or self._mono is None
-            self._mono = self._mono or MonoSound()
+            self._mono = self._mono or MonoAudio()
             mono = self._mono.add_frame(frame, start_ms, restarted=restarted)
             self.listener.add_samples(mono.samples, mono.start_ms, restarted=mono.restarted)
         return [] if self.known is None else [self.known.add_frame(frame, start_ms)]

@@ -15,7 +15,7 @@ from edge.annexb import MAX_EXTRADATA_BYTES, framing_of
 from edge.domain import AccessUnit, Codec
 from edge.errors import BrokenMedia, InvalidInput, LimitExceeded, UnsupportedCodec
 from edge.stream.codecs import DECODERS, AnyCodec, FileCodec
-from edge.stream.frame_size_limit import PictureLimit, coded_sizes
+from edge.stream.frame_size_limit import FrameSizeLimit, coded_sizes
 from edge.stream.ports import Luma
 
 UNDECODABLE_UNITS = 60
@@ -48,7 +48,9 @@ class Decoder:
     extradata that the decoder refuses.
     """
 
-    def __init__(self, codec: AnyCodec, extradata: bytes = b"", largest: PictureLimit | None = None) -> None:
+    def __init__(
+        self, codec: AnyCodec, extradata: bytes = b"", largest: FrameSizeLimit | None = None
+    ) -> None:
         if len(extradata) > MAX_EXTRADATA_BYTES:
             raise LimitExceeded("extradata", MAX_EXTRADATA_BYTES, len(extradata), "bytes")
         self.codec = codec
@@ -57,7 +59,7 @@ class Decoder:
         ``corrupt_frame``."""
         self.decoded = 0
         """Number of decoded frames."""
-        self._largest = largest or PictureLimit()
+        self._largest = largest or FrameSizeLimit()
         framing = framing_of(Codec(codec), extradata) if codec in (Codec.H264, Codec.HEVC) else None
         self._prefix_bytes = 0 if framing is None else framing.prefix_bytes
         if framing is not None:  # FFmpeg would open broken extradata and decode nothing
@@ -189,7 +191,7 @@ class Decoder:
             )
 
 
-def _open(codec: AnyCodec, extradata: bytes, largest: PictureLimit | None) -> VideoCodecContext:
+def _open(codec: AnyCodec, extradata: bytes, largest: FrameSizeLimit | None) -> VideoCodecContext:
     """Opens a decoder. Without ``largest`` it takes pictures of any size."""
     name = DECODERS.get(codec.value, codec.value)
     try:

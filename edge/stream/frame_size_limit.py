@@ -26,7 +26,7 @@ _MOST_BITS_OF_A_NUMBER: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
-class PictureLimit:
+class FrameSizeLimit:
     """The largest picture, upright or on its side."""
 
     long_edge: int = 4096
@@ -50,7 +50,7 @@ class PictureLimit:
         return PictureTooLarge(width, height, self.long_edge, self.short_edge)
 
 
-FILE_PICTURES: Final = PictureLimit(8192, 8192)
+FILE_PICTURES: Final = FrameSizeLimit(8192, 8192)
 """For recorded files that an operator chooses."""
 
 

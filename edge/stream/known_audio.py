@@ -9,7 +9,7 @@ from edge.domain import Signal
 from edge.match import AudioFingerprinter, AudioItems, AudioLookup, AudioMatcher, Items
 
 
-class KnownSound:
+class KnownAudio:
     """Fingerprints and looks up the sound of one stream. Raises ConfigError where libchromaprint is
     missing."""
 

@@ -44,7 +44,7 @@ class MonoSamples(NamedTuple):
     """Whether they do not continue the samples before."""
 
 
-class MonoSound:
+class MonoAudio:
     """Resamples the frames of one stream in constant memory. Raises ConfigError where soxr is missing."""
 
     def __init__(self) -> None:

@@ -20,9 +20,9 @@ from edge.stream.codecs import AnyCodec
 from edge.stream.decode import UNDECODABLE_MS, Decoder
 from edge.stream.draws import Draws
 from edge.stream.frame_roles import DEFAULT_INTERVAL_MS
-from edge.stream.frame_size_limit import PictureLimit
+from edge.stream.frame_size_limit import FrameSizeLimit
 from edge.stream.look_budget import LookBudget, Risk, RiskFactors, interval_ms, risk_of
-from edge.stream.ports import DetectorPort, PictureTaker
+from edge.stream.ports import DetectorPort, FrameTaker
 from edge.stream.sampling import Disposition, Sampler
 from edge.stream.tiers import TierState
 from edge.telemetry.distributions import Distributions
@@ -120,7 +120,7 @@ class StreamPipeline:
         alert: bool = False,
         calm: bool = False,
         times: Distributions | None = None,
-        largest: PictureLimit | None = None,
+        largest: FrameSizeLimit | None = None,
         seed: bytes | None = None,
     ) -> None:
         """``alert`` and ``calm`` set the first tier, instead of that of a new stream.
@@ -372,7 +372,7 @@ class StreamPipeline:
         for signal in signals:
             self._sounds[signal.bank, signal.entry] = signal
 
-    def show(self, sight: PictureTaker | None) -> None:
+    def show(self, sight: FrameTaker | None) -> None:
         """Shows decoded frames that are due to what looks at single pictures. None: to nothing."""
         self._assembly.sight = sight
 

@@ -13,7 +13,7 @@ from edge.domain import Signal, Tier
 Luma = npt.NDArray[np.uint8]
 
 
-class SoundListener(Protocol):
+class AudioListener(Protocol):
     """What listens to the sound of one stream."""
 
     def add_samples(self, samples: npt.NDArray[np.float32], start_ms: float, *, restarted: bool) -> None:
@@ -24,7 +24,7 @@ class SoundListener(Protocol):
         ...
 
 
-class PictureTaker(Protocol):
+class FrameTaker(Protocol):
     """What looks at single pictures of one stream."""
 
     alert: bool

@@ -24,7 +24,7 @@ class HasAudio(Protocol):
     def has_audio(self) -> bool: ...
 
 
-class WantedSound(NamedTuple):
+class WantedAudio(NamedTuple):
     """What listens to a stream."""
 
     known: bool
@@ -36,11 +36,11 @@ class WantedSound(NamedTuple):
         return self.known or bool(self.heard)
 
 
-def wanted_audio(policy: Policy, model: HasCategories | None, banks: HasAudio) -> WantedSound:
+def wanted_audio(policy: Policy, model: HasCategories | None, banks: HasAudio) -> WantedAudio:
     """Returns what listens to a stream with this policy. ``model`` is the audio model, None without one."""
     match = policy.match
     known = match.enabled and match.sound_action is not Action.PASS and banks.has_audio
     heard = frozenset[str]()
     if model is not None and resampler() is not None:
         heard = frozenset(model.categories).intersection(policy.judged)
-    return WantedSound(known and available(), heard)
+    return WantedAudio(known and available(), heard)

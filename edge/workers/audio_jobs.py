@@ -10,14 +10,14 @@ from collections.abc import Callable
 from typing import Final
 
 from edge.clock import Clock
-from edge.detect.audio.audio_model import SoundModel
+from edge.detect.audio.audio_model import AudioModel
 from edge.detect.audio.hearing import SILENT_MS, StreamHearing
 from edge.domain import Audio, Signal
 from edge.match import Matcher
 from edge.policy import Policy
 from edge.reasons import DegradedReason
-from edge.stream import Judgement, KnownSound, StreamAudio, wanted_audio
-from edge.stream.wanted_audio import WantedSound
+from edge.stream import Judgement, KnownAudio, StreamAudio, wanted_audio
+from edge.stream.wanted_audio import WantedAudio
 from edge.workers.deadline_queue import DeadlineQueue
 from edge.workers.degradation_reports import DegradationReports
 from edge.workers.recent_costs import RecentCost
@@ -43,7 +43,7 @@ class AudioJobs:
         say: Callable[[WorkerStream, Judgement, float], None],
     ) -> None:
         """``say`` tells the supervisor of a judgement by sound, and takes the arrival of the sound."""
-        self.model: SoundModel | None = None
+        self.model: AudioModel | None = None
         """The audio model in force. None: there is none."""
         self._matcher = matcher
         self._jobs = jobs
@@ -80,7 +80,7 @@ class AudioJobs:
         while stream.audio_queue:
             self._hear(stream)
 
-    def _wants(self, policy: Policy) -> WantedSound:
+    def _wants(self, policy: Policy) -> WantedAudio:
         return wanted_audio(policy, self.model, self._matcher)
 
     def _listener(self, stream: WorkerStream) -> StreamAudio:
@@ -90,7 +90,7 @@ class AudioJobs:
         if not wanted.known:
             audio.known = None
         elif audio.known is None:
-            audio.known = KnownSound(self._matcher)
+            audio.known = KnownAudio(self._matcher)
         if self.model is None or not wanted.heard:
             audio.listener = None
         elif stream.hearing is None or not stream.hearing.fits(self.model, wanted.heard):

@@ -27,7 +27,7 @@ is owed."""
 _GUESS_MS: Final = 8.0
 
 
-class PictureJobs:
+class FrameJobs:
     """Picture jobs of all streams of a worker. Runs in the loop's thread."""
 
     def __init__(

@@ -17,7 +17,7 @@ from edge.clock import Clock
 from edge.contract.gate import audio_from_proto, tier_change
 from edge.contract.gen import worker_pb2
 from edge.detect import Detector
-from edge.detect.audio.audio_model import SoundModel
+from edge.detect.audio.audio_model import AudioModel
 from edge.detect.loaded_pack import LoadedPack
 from edge.detect.sight.frame_model import FrameModel
 from edge.domain import Codec, StreamId
@@ -25,7 +25,7 @@ from edge.errors import GateError, LimitExceeded, UnsupportedCodec
 from edge.match import Matcher
 from edge.policy import parse_policy
 from edge.reasons import CloseReason
-from edge.stream import PictureLimit, RiskFactors, StreamPipeline
+from edge.stream import FrameSizeLimit, RiskFactors, StreamPipeline
 from edge.telemetry.distributions import Distributions
 from edge.workers.audio_jobs import AudioJobs
 from edge.workers.banks import CHECK_MS, WorkerBanks
@@ -35,7 +35,7 @@ from edge.workers.deadline_queue import DeadlineQueue
 from edge.workers.decoding_budget import DecodingBudget, Standing
 from edge.workers.degradation_reports import DegradationReports
 from edge.workers.evidence_writer import EvidenceWriter
-from edge.workers.frame_jobs import PictureJobs
+from edge.workers.frame_jobs import FrameJobs
 from edge.workers.idle_capacity import IdleCapacity
 from edge.workers.inbox import Command, Inbox, SupervisorGone, name_of, stream_of
 from edge.workers.ipc_framing import PushedUnit
@@ -69,7 +69,7 @@ class WorkerLoop:
         current: CurrentStreamPage,
         clock: Clock,
         connection: socket.socket | None = None,
-        sound: SoundModel | None = None,
+        sound: AudioModel | None = None,
         sight: FrameModel | None = None,
     ) -> None:
         """``connection`` is the socket that the supervisor's messages come from. ``sound`` and ``sight`` are
@@ -107,7 +107,7 @@ class WorkerLoop:
         say = functools.partial(self._video.say, by_witness=True)
         self._audio = AudioJobs(matcher, self._jobs, self._notices, clock, say)
         self._audio.model = sound
-        self._pictures = PictureJobs(self._jobs, self._notices, self._times, clock, say)
+        self._pictures = FrameJobs(self._jobs, self._notices, self._times, clock, say)
         self._pictures.model = sight
         self._streams_checked_ms = self._tidied_ms = clock.monotonic_ms()
 
@@ -439,7 +439,9 @@ class WorkerLoop:
             alert=stream.alert,
             calm=stream.calm,
             times=self._times,
-            largest=PictureLimit(self._settings.max_picture_long_edge, self._settings.max_picture_short_edge),
+            largest=FrameSizeLimit(
+                self._settings.max_picture_long_edge, self._settings.max_picture_short_edge
+            ),
             seed=stream.seed,
         )
         stream.pipeline.set_risk_factors(stream.risk_factors)

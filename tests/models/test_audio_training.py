@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.detect.audio.audio_windows import ListeningRules, SoundWindows
+from edge.detect.audio.audio_windows import AudioWindows, ListeningRules
 from edge.detect.audio.log_mel import RATE
 from edge.detect.manifest import Calibration
 from models.train.audio import choose, pool
@@ -56,7 +56,7 @@ def test_packages_are_listed_once_with_a_role_and_a_side() -> None:
 def test_windows_are_those_of_the_gate(count: int, level: float) -> None:
     samples = (np.random.default_rng(count).standard_normal(count) * level).astype(np.float32)
     made = patches(samples)
-    gate = SoundWindows(ListeningRules())
+    gate = AudioWindows(ListeningRules())
     gate.go_on = True
     live = [window.patch for window in gate.add_samples(samples, 0.0, restarted=False)]
     assert len(live) <= len(made)

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from edge.detect import default_model_directory, read_pack
-from edge.detect.audio.audio_model import SoundModel
+from edge.detect.audio.audio_model import AudioModel
 from edge.detect.default_policy import default_policy
 from edge.domain import Action
 from models.sound_report import goals, main, read_unseen
@@ -30,7 +30,7 @@ def test_the_shipped_pack_hears_what_is_flagged_and_a_witness() -> None:
 
 
 def test_it_scores_as_recorded_and_takes_a_volley_for_gunfire() -> None:
-    model = SoundModel.of(read_pack(default_model_directory()))
+    model = AudioModel.of(read_pack(default_model_directory()))
     assert model is not None
     assert max(model.missed_by().values()) <= 0.01
     gunfire = {name: scores[0] for name, scores in model.spec.recorded.items()}

@@ -15,7 +15,7 @@ from edge.detect.default_policy import default_policy
 from edge.match import frames_of_sound
 from edge.policy import Mode
 from edge.replay import Replay, ReplaySetup
-from edge.stream import MonoSound, resampler
+from edge.stream import MonoAudio, resampler
 from tests.conftest import require
 
 RATE = 16_000
@@ -32,7 +32,7 @@ def played(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         games = [sounds / row["path"] for row in csv.DictReader(file) if row["label"] == "game"]
     heard = []
     for path in games[::EVERY]:
-        mono = MonoSound()
+        mono = MonoAudio()
         heard += [
             mono.add_frame(frame, at_ms, restarted=False).samples for frame, at_ms in frames_of_sound(path)
         ]

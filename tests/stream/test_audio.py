@@ -17,7 +17,7 @@ from edge.match import available
 from edge.match.audio.double import RecordingLookup
 from edge.reasons import DegradedReason
 from edge.stream.audio import UNITS_A_SECOND, UNITS_AT_ONCE, StreamAudio
-from edge.stream.known_audio import KnownSound
+from edge.stream.known_audio import KnownAudio
 from tests.match.audio.audio_clips import heard_items, melody, write_clip
 
 pytestmark = pytest.mark.skipif(
@@ -60,7 +60,7 @@ def test_every_codec_sounds_like_what_was_encoded(codec: str, suffix: str, tmp_p
     samples = melody(1, 20)
     audio = encoded(write_clip(tmp_path / f"a.{suffix}", samples, picture=False, codec=codec))
     heard = RecordingLookup()
-    stream = StreamAudio(KnownSound(heard))
+    stream = StreamAudio(KnownAudio(heard))
     for number, piece in enumerate(pieces(audio, 22)):
         assert stream.hear(piece, 500.0 * number) == ()
     assert not stream.problems
@@ -75,7 +75,7 @@ def test_every_codec_sounds_like_what_was_encoded(codec: str, suffix: str, tmp_p
 
 def test_a_gap_begins_anew(aac: Audio) -> None:
     heard = RecordingLookup()
-    stream = StreamAudio(KnownSound(heard))
+    stream = StreamAudio(KnownAudio(heard))
     stream.hear(Audio(aac.codec, aac.extradata, aac.units[:300]), 0)
     before = len(heard.items)
     assert before
@@ -90,7 +90,7 @@ def test_a_gap_begins_anew(aac: Audio) -> None:
 )
 def test_stamps_that_lie_hide_no_sound(aac: Audio, lie: Callable[[int, int], int]) -> None:
     heard, usual = RecordingLookup(), RecordingLookup()
-    lying, honest = StreamAudio(KnownSound(heard)), StreamAudio(KnownSound(usual))
+    lying, honest = StreamAudio(KnownAudio(heard)), StreamAudio(KnownAudio(usual))
     units = tuple((lie(n, t), data) for n, (t, data) in enumerate(aac.units))
     for number, piece in enumerate(pieces(Audio(aac.codec, aac.extradata, units), 22)):
         lying.hear(piece, 500.0 * number)
@@ -102,7 +102,7 @@ def test_stamps_that_lie_hide_no_sound(aac: Audio, lie: Callable[[int, int], int
 
 
 def test_a_few_gaps_are_believed(aac: Audio) -> None:
-    stream = StreamAudio(KnownSound(RecordingLookup()))
+    stream = StreamAudio(KnownAudio(RecordingLookup()))
     for number, piece in enumerate(pieces(aac, 300)):
         units = tuple((t + 900 * number, data) for t, data in piece.units)
         stream.hear(Audio(piece.codec, piece.extradata, units), 0)
@@ -110,7 +110,7 @@ def test_a_few_gaps_are_believed(aac: Audio) -> None:
 
 
 def test_sound_faster_than_any_encoder_is_left_out(aac: Audio) -> None:
-    stream = StreamAudio(KnownSound(RecordingLookup()))
+    stream = StreamAudio(KnownAudio(RecordingLookup()))
     piece = Audio(aac.codec, aac.extradata, aac.units[:100])
     for _ in range(UNITS_AT_ONCE // 100 + 9):
         stream.hear(piece, 0)
@@ -122,7 +122,7 @@ def test_sound_faster_than_any_encoder_is_left_out(aac: Audio) -> None:
 
 
 def test_a_codec_that_changes_all_the_time_is_too_much(aac: Audio) -> None:
-    stream = StreamAudio(KnownSound(RecordingLookup()))
+    stream = StreamAudio(KnownAudio(RecordingLookup()))
     for number in range(40):
         codec = ("aac", "mp3")[number % 2]
         stream.hear(Audio(codec, aac.extradata if codec == "aac" else b"", aac.units[:1]), 0)
@@ -136,7 +136,7 @@ def test_a_codec_that_changes_all_the_time_is_too_much(aac: Audio) -> None:
     units=st.lists(st.tuples(st.integers(-(2**63), 2**63 - 1), st.binary(max_size=400)), max_size=60),
 )
 def test_nothing_raises(codec: str, extradata: bytes, units: list[tuple[int, bytes]]) -> None:
-    stream = StreamAudio(KnownSound(RecordingLookup()))
+    stream = StreamAudio(KnownAudio(RecordingLookup()))
     for number in range(3):
         assert stream.hear(Audio(codec, extradata, tuple(units)), 1000.0 * number) == ()
     assert stream.problems[DegradedReason.TIMESTAMPS] <= 1

@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.stream.audio_clock import SoundClock
+from edge.stream.audio_clock import AudioClock
 
 
 def test_small_deviations_are_followed_and_a_gap_is_one() -> None:
-    clock = SoundClock()
+    clock = AudioClock()
     assert clock.frame_time(1000, 20) == (1000, True)
     assert clock.frame_time(1020, 20) == (1020, False)
     start_ms, restarted = clock.frame_time(1104, 20)
@@ -20,14 +20,14 @@ def test_small_deviations_are_followed_and_a_gap_is_one() -> None:
 
 
 def test_drift_is_followed() -> None:
-    clock = SoundClock()
+    clock = AudioClock()
     for number in range(5000):
         start_ms, _ = clock.frame_time(20.1 * number, 20)
     assert abs(start_ms - 20.1 * 4999) < 10
 
 
 def test_gaps_all_the_time_are_none() -> None:
-    clock = SoundClock()
+    clock = AudioClock()
     found = [clock.frame_time(900 * number, 20) for number in range(40)]
     assert clock.untimed
     assert [time.restarted for time in found] == [True] * 5 + [False] * 35
@@ -35,7 +35,7 @@ def test_gaps_all_the_time_are_none() -> None:
 
 
 def test_stamps_that_fall_back_are_no_gap() -> None:
-    clock = SoundClock()
+    clock = AudioClock()
     found = [clock.frame_time(1000, 100) for _ in range(50)]
     assert [time.restarted for time in found] == [True] + [False] * 49
     assert found[-1].start_ms > 1000 + 48 * 95
@@ -44,7 +44,7 @@ def test_stamps_that_fall_back_are_no_gap() -> None:
 
 @given(st.lists(st.tuples(st.integers(-(2**62), 2**62), st.floats(0.1, 5000)), min_size=1, max_size=60))
 def test_time_only_goes_forward(frames: list[tuple[int, float]]) -> None:
-    clock = SoundClock()
+    clock = AudioClock()
     end_ms = float("-inf")
     for stamp, length_ms in frames:
         start_ms, restarted = clock.frame_time(clock.unit_time(stamp), length_ms)

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from edge.domain import Codec
 from edge.errors import Fault, PictureTooLarge
-from edge.stream import PictureLimit
+from edge.stream import FrameSizeLimit
 from edge.stream.decode import Decoder
 from edge.stream.frame_size_limit import coded_sizes
 from edge.stream.synthetic import EncodedMedia, encode
 
 EDGE = st.integers(1, 20_000)
-SMALL = PictureLimit(256, 128)
+SMALL = FrameSizeLimit(256, 128)
 CROPPED = {"x264-params": "crop-rect=0,0,192,192"}
 
 
@@ -24,7 +24,7 @@ def large(codec: Codec, *, in_band: bool = True, size: tuple[int, int] = (136, 2
 
 @given(EDGE, EDGE)
 def test_the_limit_is_the_same_upright_and_on_its_side(width: int, height: int) -> None:
-    limit = PictureLimit()
+    limit = FrameSizeLimit()
     allowed = limit.allows(width, height)
     assert limit.allows(height, width) is allowed
     assert allowed is (max(width, height) <= 4096 and min(width, height) <= 2304)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.errors import InvalidInput
-from edge.stream.mono_audio import RATE, MonoSound, mixed, resampler
+from edge.stream.mono_audio import RATE, MonoAudio, mixed, resampler
 from tests.conftest import require
 
 FORMATS = ["u8", "u8p", "s16", "s16p", "s32", "s32p", "s64", "s64p", "flt", "fltp", "dbl", "dblp"]
@@ -44,7 +44,7 @@ def frames(
 
 
 def heard(given: list[av.AudioFrame]) -> tuple[Floats, list[float]]:
-    mono, parts, times, at_ms = MonoSound(), [], [], 0.0
+    mono, parts, times, at_ms = MonoAudio(), [], [], 0.0
     for number, frame in enumerate(given):
         made = mono.add_frame(frame, at_ms, restarted=not number)
         at_ms += 1000 * frame.samples / frame.sample_rate
@@ -67,7 +67,7 @@ def test_every_format_and_layout(form: str, layout: str) -> None:
 def test_every_rate_at_the_right_time(rate: int) -> None:
     samples = np.zeros(2 * rate)
     samples[rate : rate + rate // 100] = 0.5
-    mono, found, at_ms = MonoSound(), {}, 700.0
+    mono, found, at_ms = MonoAudio(), {}, 700.0
     for number, frame in enumerate(frames(samples, rate, "fltp", "mono", size=rate // 50)):
         made = mono.add_frame(frame, at_ms, restarted=not number)
         at_ms += 1000 * frame.samples / rate
@@ -87,7 +87,7 @@ def test_all_tones_up_to_the_limit_are_kept_and_none_beyond() -> None:
 
 
 def test_another_rate_begins_anew() -> None:
-    mono = MonoSound()
+    mono = MonoAudio()
     first, second = (
         frames(tone(48_000, 0.1), 48_000, "s16", "mono")[0],
         frames(tone(44_100, 0.1), 44_100, "s16", "mono")[0],
@@ -103,7 +103,7 @@ def test_other_rates_are_refused(rate: int) -> None:
     frame = frames(tone(48_000, 0.01), 48_000, "s16", "mono")[0]
     frame.sample_rate = rate
     with pytest.raises(InvalidInput, match=r"audio\.rate"):
-        MonoSound().add_frame(frame, 0, restarted=True)
+        MonoAudio().add_frame(frame, 0, restarted=True)
 
 
 def test_opposite_phase_hides_nothing() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from edge.contract.gate import audio_to_proto
 from edge.contract.gen import gate_pb2, worker_pb2
-from edge.detect.audio.audio_model import SoundModel
+from edge.detect.audio.audio_model import AudioModel
 from edge.domain import Audio
 from edge.policy import CategoryPolicy, Mode, Policy
 from edge.stream import resampler
@@ -33,8 +33,8 @@ def library() -> None:
 
 
 @cache
-def model() -> SoundModel:
-    return SoundModel.load(tiny_spec(), tiny_sound_onnx(), Path("tiny.onnx"))
+def model() -> AudioModel:
+    return AudioModel.load(tiny_spec(), tiny_sound_onnx(), Path("tiny.onnx"))
 
 
 def policy(on: Collection[str] = ("gunfire", "scream"), mode: Mode = Mode.ENFORCE) -> Policy:
@@ -175,7 +175,7 @@ def switched_off() -> Policy:
     "chosen", [policy(()), policy(("firearm",)), switched_off()], ids=["none", "others", "switched off"]
 )
 def test_what_policy_has_off_costs_nothing(chosen: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(SoundModel, "infer", lambda *_: pytest.fail("nobody wants it"))
+    monkeypatch.setattr(AudioModel, "infer", lambda *_: pytest.fail("nobody wants it"))
     monkeypatch.setattr("edge.stream.audio._open", lambda *_: pytest.fail("nobody wants it decoded"))
     events = watched(shots(), chosen)
     assert not any(wishes(events))

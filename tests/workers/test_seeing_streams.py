@@ -13,9 +13,9 @@ import pytest
 
 from edge.contract.gate import audio_to_proto
 from edge.contract.gen import gate_pb2, worker_pb2
-from edge.detect.audio.audio_model import SoundModel
+from edge.detect.audio.audio_model import AudioModel
 from edge.detect.sight.frame_model import FrameModel
-from edge.detect.sight.frame_scaler import PictureScaler, Rgb
+from edge.detect.sight.frame_scaler import FrameScaler, Rgb
 from edge.domain import Action
 from edge.policy import CategoryPolicy, Mode, Policy, TierPolicy, attack_rules
 from edge.stream import resampler
@@ -154,13 +154,13 @@ def test_calm_streams_lose_nothing_and_are_looked_at_every_two_seconds(
 
 def count_pictures(monkeypatch: pytest.MonkeyPatch) -> list[Rgb]:
     found: list[Rgb] = []
-    scale = PictureScaler.picture
+    scale = FrameScaler.picture
 
-    def picture(scaler: PictureScaler, frame: Any) -> Rgb:
+    def picture(scaler: FrameScaler, frame: Any) -> Rgb:
         found.append(scale(scaler, frame))
         return found[-1]
 
-    monkeypatch.setattr(PictureScaler, "picture", picture)
+    monkeypatch.setattr(FrameScaler, "picture", picture)
     return found
 
 
@@ -174,7 +174,7 @@ def count_pictures(monkeypatch: pytest.MonkeyPatch) -> list[Rgb]:
     ids=["none", "others", "switched off"],
 )
 def test_what_policy_has_off_costs_nothing(chosen: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(PictureScaler, "picture", lambda *_: pytest.fail("nobody wants it scaled"))
+    monkeypatch.setattr(FrameScaler, "picture", lambda *_: pytest.fail("nobody wants it scaled"))
     monkeypatch.setattr(FrameModel, "infer", lambda *_: pytest.fail("nobody wants it judged"))
     events = watched(armed(), chosen)
     assert not [one for _, one in judged(events) if one.by_witness]
@@ -206,10 +206,10 @@ def test_a_model_that_comes_later_looks_at_running_streams() -> None:
 
 def test_pictures_that_there_is_no_time_for_are_shed_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """The worker stands still after a picture was taken."""
-    scale = PictureScaler.picture
+    scale = FrameScaler.picture
     loops: list[WorkerLoop] = []
 
-    def stalled(scaler: PictureScaler, frame: Any) -> Rgb:
+    def stalled(scaler: FrameScaler, frame: Any) -> Rgb:
         loops[0]._clock.advance_ms(600)  # type: ignore[attr-defined]
         return scale(scaler, frame)
 
@@ -217,7 +217,7 @@ def test_pictures_that_there_is_no_time_for_are_shed_and_counted(monkeypatch: py
         looking(loop)
         loops.append(loop)
 
-    monkeypatch.setattr(PictureScaler, "picture", stalled)
+    monkeypatch.setattr(FrameScaler, "picture", stalled)
     monkeypatch.setattr(FrameModel, "infer", lambda *_: pytest.fail("it is too late"))
     events = watched(media(SECONDS), looks=looks)
     assert counted(events, "picture_late") > 0
@@ -254,7 +254,7 @@ def test_gunfire_and_a_firearm_cut_together_and_alone_only_flag() -> None:
     require(resampler() is not None, "soxr")
     rules = attack_rules((0.6, 0.3), (0.7, 0.4), 0.5)
     chosen = policy(("firearm",), gunfire=GUNFIRE).model_copy(update={"rules": rules})
-    ears = SoundModel.load(tiny_spec(), tiny_sound_onnx(), Path("tiny.onnx"))
+    ears = AudioModel.load(tiny_spec(), tiny_sound_onnx(), Path("tiny.onnx"))
 
     def both(loop: WorkerLoop) -> None:
         looking(loop)

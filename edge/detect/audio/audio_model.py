@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import onnxruntime as ort
 
 
-class SoundModel:
+class AudioModel:
     """A loaded audio model. Each worker thread has its own instance."""
 
     def __init__(self, spec: AudioSpec, session: ort.InferenceSession) -> None:
@@ -31,7 +31,7 @@ class SoundModel:
         self._session = session
 
     @classmethod
-    def of(cls, pack: PackFiles) -> SoundModel | None:
+    def of(cls, pack: PackFiles) -> AudioModel | None:
         """Loads the audio model of a pack. None: it has none. Raises as ``load``, and ModelError for two."""
         sounds = pack.manifest.sounds
         if len(sounds) > 1:
@@ -43,7 +43,7 @@ class SoundModel:
         return cls.load(spec, pack.models[spec.model.file], pack.path_of(spec.model))
 
     @classmethod
-    def load(cls, spec: AudioSpec, model: bytes, path: Path) -> SoundModel:
+    def load(cls, spec: AudioSpec, model: bytes, path: Path) -> AudioModel:
         """Opens an ONNX file and runs it on drawn sounds.
 
         Raises ModelError where it does not keep its manifest's word, also where a score is more than 0.01

@@ -55,7 +55,7 @@ class ListeningRules:
 
 
 @dataclass(frozen=True, slots=True)
-class SoundWindow:
+class AudioWindow:
     """A window. Times are media milliseconds."""
 
     begin_ms: float
@@ -64,7 +64,7 @@ class SoundWindow:
     """What the model sees, float32 ``(FRAMES, BANDS)``. None: it is not due."""
 
 
-class SoundWindows:
+class AudioWindows:
     """The windows of one stream, in constant memory."""
 
     def __init__(self, rules: ListeningRules) -> None:
@@ -84,7 +84,7 @@ class SoundWindows:
         self._mel: Mel | None = None
         """The newest frames, where the window before was due."""
 
-    def add_samples(self, samples: Samples16k, start_ms: float, *, restarted: bool) -> Iterator[SoundWindow]:
+    def add_samples(self, samples: Samples16k, start_ms: float, *, restarted: bool) -> Iterator[AudioWindow]:
         """Takes the next samples, of which the first was at ``start_ms``. Yields the windows that end in
         them.
 
@@ -103,7 +103,7 @@ class SoundWindows:
         self._mel = None
         self._gate.restart()
 
-    def _next_window(self) -> SoundWindow:
+    def _next_window(self) -> AudioWindow:
         size = FRAMES * HOP + _TAIL
         window = self._samples[:size]
         found = np.flatnonzero(self._gate.onsets(window[-_TAIL - _STEP : -_TAIL]))
@@ -116,7 +116,7 @@ class SoundWindows:
             self._mel = None
         self._samples = self._samples[_STEP:]
         self._ends += _STEP
-        return SoundWindow(end_ms - WINDOW_MS, end_ms, patch)
+        return AudioWindow(end_ms - WINDOW_MS, end_ms, patch)
 
     def _patch(self, window: Samples16k) -> Mel:
         before = mel_frames(window[:-_STEP]) if self._mel is None else self._mel

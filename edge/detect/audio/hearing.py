@@ -9,7 +9,7 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from edge.detect.audio.audio_windows import STEP_MS, ListeningRules, SoundWindow, SoundWindows
+from edge.detect.audio.audio_windows import STEP_MS, AudioWindow, AudioWindows, ListeningRules
 from edge.detect.audio.log_mel import Mel
 from edge.detect.witness_persistence import Stretch, WitnessPersistence
 from edge.detect.witness_specs import KOfN
@@ -21,7 +21,7 @@ SILENT_MS: Final = 2_500.0
 """Without sound for so long, nothing that was heard goes on."""
 
 
-class ScoresSound(Protocol):
+class ScoresAudio(Protocol):
     """The audio model, as far as a stream needs it."""
 
     @property
@@ -37,18 +37,18 @@ class ScoresSound(Protocol):
 class StreamHearing:
     """Hears one stream with one model, for the categories that are on. Not thread-safe."""
 
-    def __init__(self, model: ScoresSound, on: Collection[str]) -> None:
+    def __init__(self, model: ScoresAudio, on: Collection[str]) -> None:
         self.lost = 0
         """Number of due windows that were not judged since the caller last cleared it."""
         self.windows = 0
         """Number of windows so far, due or not."""
         self._model = model
         self._on = frozenset(on)
-        self._windows = SoundWindows(model.rules)
+        self._windows = AudioWindows(model.rules)
         self._persistence = WitnessPersistence(
             model.persistence(on), ModelKind.AUDIO, STEP_MS, "windows of sound"
         )
-        self._waiting: deque[SoundWindow] = deque()
+        self._waiting: deque[AudioWindow] = deque()
 
     def fits(self, model: object, on: Collection[str]) -> bool:
         """Whether it hears with this model, for these categories."""
@@ -69,12 +69,12 @@ class StreamHearing:
             if window.patch is not None or self._waiting or not self.settled:
                 self._waiting.append(window)
 
-    def waiting(self) -> Iterator[SoundWindow]:
+    def waiting(self) -> Iterator[AudioWindow]:
         """Yields and removes the windows that wait, oldest first."""
         while self._waiting:
             yield self._waiting.popleft()
 
-    def judge(self, window: SoundWindow) -> tuple[Signal, ...]:
+    def judge(self, window: AudioWindow) -> tuple[Signal, ...]:
         """Judges a window. Returns one signal for each category that is on, nothing once all have settled."""
         stretch = Stretch(window.begin_ms, window.end_ms)
         if window.patch is None:
@@ -85,7 +85,7 @@ class StreamHearing:
         self._windows.go_on = self._model.goes_on(scores)
         return self._persistence.add_scores(stretch, scores)
 
-    def pass_over(self, window: SoundWindow) -> None:
+    def pass_over(self, window: AudioWindow) -> None:
         """Counts a window that there is no time for. What was heard before it stands until it is out of
         date."""
         self.lost += window.patch is not None

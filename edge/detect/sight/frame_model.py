@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from edge.detect.pack_files import PackFiles
 from edge.detect.recorded import refuse_missed
 from edge.detect.session import open_session
-from edge.detect.sight.frame_scaler import PictureScaler, Rgb
+from edge.detect.sight.frame_scaler import FrameScaler, Rgb
 from edge.detect.sight.recorded_frames import drawn_pictures, picture_missed_by, picture_scores
-from edge.detect.witness_specs import FrameSpec, KOfN, PictureTimes
+from edge.detect.witness_specs import FrameSpec, FrameTimes, KOfN
 from edge.errors import ModelError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class FrameModel:
         self.spec = spec
         self.categories: tuple[str, ...] = tuple(one.name for one in spec.categories)
         self._session = session
-        self._scaler = PictureScaler(spec.input)
+        self._scaler = FrameScaler(spec.input)
         self._mean = np.array(spec.input.mean, np.float32)
         self._scale = np.array(spec.input.scale, np.float32)
 
@@ -66,7 +66,7 @@ class FrameModel:
         return usual if alike else precise
 
     @property
-    def every(self) -> PictureTimes:
+    def every(self) -> FrameTimes:
         """How often a stream is looked at."""
         return self.spec.every
 

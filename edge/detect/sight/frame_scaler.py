@@ -7,20 +7,20 @@ import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from edge.detect.witness_specs import PictureInput
+from edge.detect.witness_specs import FrameInput
 
 Rgb = NDArray[np.uint8]
 """A picture ``(height, width, 3)``."""
 
 
-class PictureScaler:
+class FrameScaler:
     """Scales decoded frames as a manifest wants them.
 
     There is no RGB picture of the frame's own size: libswscale converts while it scales, by area averaging.
     One instance keeps one context. Share it between the frames of a thread, not between threads.
     """
 
-    def __init__(self, wanted: PictureInput) -> None:
+    def __init__(self, wanted: FrameInput) -> None:
         self._wanted = wanted
         self._reformatter = VideoReformatter()
 

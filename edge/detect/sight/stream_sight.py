@@ -12,7 +12,7 @@ import av
 
 from edge.detect.sight.frame_scaler import Rgb
 from edge.detect.witness_persistence import Stretch, WitnessPersistence
-from edge.detect.witness_specs import KOfN, PictureTimes
+from edge.detect.witness_specs import FrameTimes, KOfN
 from edge.domain import ModelKind, Signal
 
 MOST_WAITING: Final = 4
@@ -24,11 +24,11 @@ _GAP: Final = 2.0
 """Calm intervals between two pictures from which on there is a gap. Keyframes come later than asked for."""
 
 
-class SeesPictures(Protocol):
+class SeesFrames(Protocol):
     """The frame model, as far as a stream needs it."""
 
     @property
-    def every(self) -> PictureTimes: ...
+    def every(self) -> FrameTimes: ...
 
     def picture(self, frame: av.VideoFrame) -> Rgb: ...
 
@@ -40,7 +40,7 @@ class SeesPictures(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class SeenPicture:
+class SeenFrame:
     """A picture that waits to be judged."""
 
     pts_ms: int
@@ -52,7 +52,7 @@ class SeenPicture:
 class StreamSight:
     """Looks at one stream with one model, for the categories that are on. Not thread-safe."""
 
-    def __init__(self, model: SeesPictures, on: Collection[str]) -> None:
+    def __init__(self, model: SeesFrames, on: Collection[str]) -> None:
         self.lost = 0
         """Number of due pictures that were not judged since the caller last cleared it."""
         self.goes_on = False
@@ -65,7 +65,7 @@ class StreamSight:
         self._on = frozenset(on)
         step_ms = _GAP * max(model.every.calm_ms, model.every.alert_ms)
         self._persistence = WitnessPersistence(model.persistence(on), ModelKind.FRAME, step_ms, "pictures")
-        self._waiting: deque[SeenPicture] = deque()
+        self._waiting: deque[SeenFrame] = deque()
         self._taken_ms: int | None = None
 
     def fits(self, model: object, on: Collection[str]) -> bool:
@@ -90,21 +90,21 @@ class StreamSight:
         if len(self._waiting) >= MOST_WAITING:
             self._waiting.popleft()
             self.lost += 1
-        self._waiting.append(SeenPicture(pts_ms, arrival_ms, self._model.picture(frame)))
+        self._waiting.append(SeenFrame(pts_ms, arrival_ms, self._model.picture(frame)))
 
-    def waiting(self) -> Iterator[SeenPicture]:
+    def waiting(self) -> Iterator[SeenFrame]:
         """Yields and removes the pictures that wait, oldest first."""
         while self._waiting:
             yield self._waiting.popleft()
 
-    def judge(self, picture: SeenPicture) -> tuple[Signal, ...]:
+    def judge(self, picture: SeenFrame) -> tuple[Signal, ...]:
         """Judges a picture. Returns one signal for each category that is on."""
         found = self._model.infer(picture.rgb)
         scores = {name: score for name, score in found.items() if name in self._on}
         self.goes_on = self._model.goes_on(scores)
         return self._persistence.add_scores(Stretch(picture.pts_ms, picture.pts_ms), scores)
 
-    def pass_over(self, picture: SeenPicture) -> None:
+    def pass_over(self, picture: SeenFrame) -> None:
         """Counts a picture that there is no time for. What was seen before it stands until it is out of
         date."""
         self.lost += 1

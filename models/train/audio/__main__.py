@@ -16,7 +16,7 @@ import torch
 import typer
 
 from edge.detect import read_pack
-from edge.detect.audio.audio_model import SoundModel
+from edge.detect.audio.audio_model import AudioModel
 from models.train.audio import cache, pool
 from models.train.audio.degrade import CONDITIONS, decode
 from models.train.audio.export import write_fp32, write_half
@@ -179,7 +179,7 @@ def unseen(
     sounds, load = every_sound(0)
     found = {}
     for learns, folder in ((Learns.FIRST, first), (Learns.SECOND, second)):
-        model = SoundModel.of(read_pack(folder))
+        model = AudioModel.of(read_pack(folder))
         if model is None:
             raise typer.BadParameter(f"{folder} has no audio model")
         found[learns.value] = judged(model, learns, sounds, load)

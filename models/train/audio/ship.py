@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from edge.detect.audio.audio_model import SoundModel
+from edge.detect.audio.audio_model import AudioModel
 from edge.detect.manifest import Calibration, ModelFile
 from edge.detect.witness_specs import (
     AloneThresholds,
@@ -71,14 +71,14 @@ def category(column: int, calibration: Calibration, at: AloneThresholds) -> Witn
     )
 
 
-def raw_model(content: bytes, path: Path) -> SoundModel:
+def raw_model(content: bytes, path: Path) -> AudioModel:
     """The network before calibration: its scores are the sigmoids of its outputs."""
     at = AloneThresholds(raise_tier=1.0)
     plainly = [category(column, PLAIN, at) for column in range(len(CATEGORIES))]
-    return SoundModel.load(spec_of(content, path.name, "0", plainly), content, path)
+    return AudioModel.load(spec_of(content, path.name, "0", plainly), content, path)
 
 
-def hear(model: SoundModel, sounds: Sequence[Sound], load: Load) -> Heard:
+def hear(model: AudioModel, sounds: Sequence[Sound], load: Load) -> Heard:
     """What the gate makes of recordings, each alone on its stream."""
     found = []
     for sound in sounds:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edge.detect.audio.audio_model import SoundModel
+from edge.detect.audio.audio_model import AudioModel
 from models.train.audio.degrade import CONDITIONS
 from models.train.audio.index import Learns, Sound
 from models.train.audio.scenes import Load, generator
@@ -26,7 +26,7 @@ def changed(load: Load, condition: str) -> Load:
     return lambda sound: CONDITIONS[condition](load(sound), generator(sound.key, 999))
 
 
-def judged(model: SoundModel, learns: Learns, sounds: Sequence[Sound], load: Load) -> dict[str, Any]:
+def judged(model: AudioModel, learns: Learns, sounds: Sequence[Sound], load: Load) -> dict[str, Any]:
     """What a network made of the recordings that it is measured on, for the file."""
     heard = hear(model, [one for one in sounds if learns.measures(one)], load)
     events = [one for one, _, _ in heard if one.label == "gunfire"]

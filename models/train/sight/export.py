@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from edge.detect.sight.frame_scaler import PictureScaler
-from edge.detect.witness_specs import PictureInput
+from edge.detect.sight.frame_scaler import FrameScaler
+from edge.detect.witness_specs import FrameInput
 from models.train.quantise import quantise
 from models.train.sight.cache import INPUT, export, one_thread
 from models.train.sight.index import Picture
@@ -19,7 +19,7 @@ from models.train.sight.network import Sight
 from models.train.sight.views import LONG, SHORT, Pixels
 
 LOGITS = "logits"
-SHAPE = PictureInput(name=INPUT, height=SHORT, width=LONG, turns=True)
+SHAPE = FrameInput(name=INPUT, height=SHORT, width=LONG, turns=True)
 """The input, as the manifest states it."""
 
 
@@ -40,7 +40,7 @@ class Seer:
 
     def __init__(self, graph: Path) -> None:
         self._session = one_thread(graph)
-        self._scaler = PictureScaler(SHAPE)
+        self._scaler = FrameScaler(SHAPE)
 
     def logit(self, frame: av.VideoFrame) -> float:
         pixels = self._scaler.picture(frame).transpose(2, 0, 1)[None]

@@ -12,7 +12,7 @@ import numpy as np
 from edge.detect.manifest import ModelFile
 from edge.detect.witness_specs import (
     FrameSpec,
-    PictureTimes,
+    FrameTimes,
     RowOutput,
 )
 from models.train.record import put_model
@@ -54,7 +54,7 @@ def ship(
         measured=dict(measured),
         input=SHAPE,
         output=RowOutput(name=LOGITS, size=1),
-        every=PictureTimes(),
+        every=FrameTimes(),
         categories=(category(calibrate(firearm, logits), logits[~firearm]),),
     )
     put_model(directory, spec)

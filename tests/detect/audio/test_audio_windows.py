@@ -12,9 +12,9 @@ from edge.detect.audio.audio_windows import (
     FRAMES,
     STEP_MS,
     WINDOW_MS,
+    AudioWindow,
+    AudioWindows,
     ListeningRules,
-    SoundWindow,
-    SoundWindows,
 )
 from edge.detect.audio.log_mel import BANDS, RATE, log_mel, mel_frames
 
@@ -35,16 +35,16 @@ def bursts(seconds: float, at_s: list[float], seed: int = 1) -> Samples:
 
 def windows(
     samples: Samples, rules: ListeningRules = PLAIN, size: int = 8000, start_ms: float = 0.0
-) -> list[SoundWindow]:
-    cut = SoundWindows(rules)
-    found: list[SoundWindow] = []
+) -> list[AudioWindow]:
+    cut = AudioWindows(rules)
+    found: list[AudioWindow] = []
     for begin in range(0, len(samples), size):
         at_ms = start_ms + 1000 * begin / RATE
         found += cut.add_samples(samples[begin : begin + size], at_ms, restarted=begin == 0)
     return found
 
 
-def due(found: list[SoundWindow]) -> list[float]:
+def due(found: list[AudioWindow]) -> list[float]:
     return [window.begin_ms for window in found if window.patch is not None]
 
 
@@ -96,7 +96,7 @@ def test_pieces_change_nothing(size: int, at_s: list[float], on: bool) -> None:
 
 
 def test_all_are_due_while_the_judge_asks_to_go_on() -> None:
-    cut = SoundWindows(PLAIN)
+    cut = AudioWindows(PLAIN)
     samples = np.zeros(RATE, np.float32)
     assert [w.patch for w in cut.add_samples(samples, 0, restarted=True)] == [None, None]
     cut.go_on = True
@@ -106,14 +106,14 @@ def test_all_are_due_while_the_judge_asks_to_go_on() -> None:
 
 
 def test_a_gap_begins_anew_at_its_end() -> None:
-    cut = SoundWindows(PLAIN)
+    cut = AudioWindows(PLAIN)
     list(cut.add_samples(bursts(1, [0.2]), 0, restarted=True))
     found = list(cut.add_samples(bursts(1, []), 9000, restarted=True))
     assert [w.end_ms for w in found] == pytest.approx([9000 + STEP_MS + 15, 9000 + 2 * STEP_MS + 15])
 
 
 def test_time_follows_the_clock_of_the_stream() -> None:
-    cut = SoundWindows(PLAIN)
+    cut = AudioWindows(PLAIN)
     ends: list[float] = []
     for second in range(20):
         begins_ms = 1010.0 * second  # a sound card that is slow by a hundredth
@@ -141,5 +141,5 @@ def test_quiet_sound_is_made_louder_before_it_is_judged() -> None:
     assert min(best) < 1e-2
 
 
-def due_patches(found: list[SoundWindow]) -> list[npt.NDArray[np.float32]]:
+def due_patches(found: list[AudioWindow]) -> list[npt.NDArray[np.float32]]:
     return [window.patch for window in found if window.patch is not None]

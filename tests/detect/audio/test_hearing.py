@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edge.detect.audio.audio_model import SoundModel
+from edge.detect.audio.audio_model import AudioModel
 from edge.detect.audio.hearing import MOST_WAITING, StreamHearing
 from edge.detect.audio.log_mel import RATE
 from edge.detect.witness_specs import RowOutput, SpectrumInput
@@ -22,8 +22,8 @@ ALL = ("gunfire", "explosion", "scream")
 
 
 @pytest.fixture(scope="module")
-def model() -> SoundModel:
-    return SoundModel.load(tiny_spec(), tiny_sound_onnx(), Path("tiny.onnx"))
+def model() -> AudioModel:
+    return AudioModel.load(tiny_spec(), tiny_sound_onnx(), Path("tiny.onnx"))
 
 
 def heard(hearing: StreamHearing, samples: Samples, start_ms: float = 0.0) -> list[tuple[Signal, ...]]:
@@ -45,7 +45,7 @@ def scream(seconds: float) -> Samples:
     return np.concatenate([np.zeros(RATE), tone, np.zeros(RATE)]).astype(np.float32)
 
 
-def test_shots_are_gunfire_and_silence_is_nothing(model: SoundModel) -> None:
+def test_shots_are_gunfire_and_silence_is_nothing(model: AudioModel) -> None:
     found = heard(StreamHearing(model, ALL), bursts(8, [2, 2.2, 2.4, 2.6, 2.8, 3.0, 3.2], RATE))
     assert best(found, "gunfire") > 0.9
     assert best(found, "scream") < 0.2
@@ -55,34 +55,34 @@ def test_shots_are_gunfire_and_silence_is_nothing(model: SoundModel) -> None:
     assert heard(StreamHearing(model, ALL), np.zeros(8 * RATE, np.float32)) == []
 
 
-def test_a_scream_is_no_gunfire(model: SoundModel) -> None:
+def test_a_scream_is_no_gunfire(model: AudioModel) -> None:
     found = heard(StreamHearing(model, ALL), scream(3))
     assert best(found, "scream") > 0.9
     assert best(found, "gunfire") < 0.2
 
 
-def test_only_what_is_on_is_said(model: SoundModel) -> None:
+def test_only_what_is_on_is_said(model: AudioModel) -> None:
     found = heard(StreamHearing(model, ["scream"]), bursts(4, [1, 1.5, 2], RATE))
     assert {s.category for said in found for s in said} == {"scream"}
 
 
-def test_quiet_shots_are_heard_too(model: SoundModel) -> None:
+def test_quiet_shots_are_heard_too(model: AudioModel) -> None:
     quiet = 0.06 * bursts(6, [2, 2.3, 2.6, 2.9], RATE)
     assert best(heard(StreamHearing(model, ALL), quiet.astype(np.float32)), "gunfire") > 0.9
 
 
-def test_what_goes_on_is_judged_without_an_onset(model: SoundModel) -> None:
+def test_what_goes_on_is_judged_without_an_onset(model: AudioModel) -> None:
     roar = (0.2 * np.random.default_rng(0).standard_normal(6 * RATE)).astype(np.float32)
     found = heard(StreamHearing(model, ALL), roar)
     assert len(found) >= 11, "it scores as much until its end"
     never = tuple(one.model_copy(update={"go_on_at": 1.1}) for one in model.spec.categories)
     steady = model.spec.model_copy(update={"categories": never})
-    other = SoundModel.load(steady, tiny_sound_onnx(), Path("tiny.onnx"))
+    other = AudioModel.load(steady, tiny_sound_onnx(), Path("tiny.onnx"))
     judged = [said for said in heard(StreamHearing(other, ALL), roar) if best([said], "gunfire") > 0.9]
     assert len(judged) < 8
 
 
-def test_a_stream_that_stops_settles(model: SoundModel) -> None:
+def test_a_stream_that_stops_settles(model: AudioModel) -> None:
     hearing = StreamHearing(model, ALL)
     heard(hearing, bursts(2, [1, 1.3, 1.6], RATE))
     assert not hearing.settled
@@ -91,7 +91,7 @@ def test_a_stream_that_stops_settles(model: SoundModel) -> None:
     assert hearing.settle(9_001) == ()
 
 
-def test_what_waits_is_bounded_and_counted(model: SoundModel) -> None:
+def test_what_waits_is_bounded_and_counted(model: AudioModel) -> None:
     hearing = StreamHearing(model, ALL)
     noisy = bursts(60, list(np.arange(0, 59, 0.3)), RATE)
     hearing.add_samples(noisy, 0, restarted=True)
@@ -115,9 +115,9 @@ def test_what_waits_is_bounded_and_counted(model: SoundModel) -> None:
 def test_a_model_that_does_not_keep_its_word_is_refused(change: dict[str, object], says: str) -> None:
     spec = tiny_spec().model_copy(update=change)
     with pytest.raises(ModelError, match=says):
-        SoundModel.load(spec, tiny_sound_onnx(), Path("tiny.onnx"))
+        AudioModel.load(spec, tiny_sound_onnx(), Path("tiny.onnx"))
 
 
 def test_what_is_no_model_is_refused() -> None:
     with pytest.raises(ModelError, match="not a usable ONNX model"):
-        SoundModel.load(tiny_spec(), b"nothing", Path("tiny.onnx"))
+        AudioModel.load(tiny_spec(), b"nothing", Path("tiny.onnx"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.detect.audio.audio_model import SoundModel
+from edge.detect.audio.audio_model import AudioModel
 from edge.detect.audio.audio_windows import FRAMES, ListeningRules
 from edge.detect.audio.log_mel import BANDS, HOP, WINDOW
 from edge.detect.audio.recorded_audio import drawn_patches, drawn_sounds, sound_scores
@@ -22,7 +22,7 @@ FILE = Path("tiny.onnx")
 
 def recorded_spec() -> AudioSpec:
     spec, content = tiny_spec(), tiny_sound_onnx()
-    scores = sound_scores(spec, SoundModel.load(spec, content, FILE).infer)
+    scores = sound_scores(spec, AudioModel.load(spec, content, FILE).infer)
     return spec.model_copy(update={"recorded": scores})
 
 
@@ -43,19 +43,19 @@ def test_drawn_sounds_are_one_window_each_and_the_same_everywhere() -> None:
 
 
 def test_a_model_that_scores_as_recorded_is_loaded() -> None:
-    model = SoundModel.load(recorded_spec(), tiny_sound_onnx(), FILE)
+    model = AudioModel.load(recorded_spec(), tiny_sound_onnx(), FILE)
     assert max(model.missed_by().values()) == 0.0
-    assert SoundModel.load(tiny_spec(), tiny_sound_onnx(), FILE).missed_by() == {}
+    assert AudioModel.load(tiny_spec(), tiny_sound_onnx(), FILE).missed_by() == {}
 
 
 @pytest.mark.parametrize(("by", "refused"), [(0.009, False), (-0.009, False), (0.011, True), (-0.011, True)])
 def test_a_model_that_scores_differently_here_is_refused(by: float, refused: bool) -> None:
     spec = changed(recorded_spec(), by)
     if not refused:
-        SoundModel.load(spec, tiny_sound_onnx(), FILE)
+        AudioModel.load(spec, tiny_sound_onnx(), FILE)
         return
     with pytest.raises(ModelError, match=r"sound 'shot' scores 0\.011 away .* limit is 0\.01.*processor"):
-        SoundModel.load(spec, tiny_sound_onnx(), FILE)
+        AudioModel.load(spec, tiny_sound_onnx(), FILE)
 
 
 def test_sound_that_is_transformed_differently_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,13 +63,13 @@ def test_sound_that_is_transformed_differently_is_found(monkeypatch: pytest.Monk
     spec = recorded_spec()
     monkeypatch.setattr("edge.detect.audio.log_mel._WEIGHTS", np.zeros((257, BANDS), np.float32))
     with pytest.raises(ModelError, match="sound '"):
-        SoundModel.load(spec, tiny_sound_onnx(), FILE)
+        AudioModel.load(spec, tiny_sound_onnx(), FILE)
 
 
 def test_a_score_that_is_no_number_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = recorded_spec()
     monkeypatch.setattr(
-        SoundModel, "infer", lambda *_: dict.fromkeys(("gunfire", "explosion", "scream"), float("nan"))
+        AudioModel, "infer", lambda *_: dict.fromkeys(("gunfire", "explosion", "scream"), float("nan"))
     )
     with pytest.raises(ModelError, match="scores nan away"):
-        SoundModel.load(spec, tiny_sound_onnx(), FILE)
+        AudioModel.load(spec, tiny_sound_onnx(), FILE)

@@ -8,13 +8,13 @@ import av
 import numpy as np
 import pytest
 
-from edge.detect.sight.frame_scaler import PictureScaler
-from edge.detect.witness_specs import PictureInput
+from edge.detect.sight.frame_scaler import FrameScaler
+from edge.detect.witness_specs import FrameInput
 
 
-def scaler(**values: Any) -> PictureScaler:
+def scaler(**values: Any) -> FrameScaler:
     wanted = {"name": "x", "height": 160, "width": 288, "turns": True} | values
-    return PictureScaler(PictureInput.model_validate(wanted))
+    return FrameScaler(FrameInput.model_validate(wanted))
 
 
 def frame(height: int, width: int, rgb: tuple[int, int, int] = (200, 40, 90)) -> av.VideoFrame:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from edge.detect.sight.frame_scaler import Rgb
 from edge.detect.sight.stream_sight import MOST_WAITING, StreamSight
-from edge.detect.witness_specs import KOfN, PictureTimes
+from edge.detect.witness_specs import FrameTimes, KOfN
 from edge.domain import ModelKind, SignalSource
 
 FRAME_MS = 40
@@ -25,7 +25,7 @@ class Scripted:
 
     scores: Mapping[int, float] = field(default_factory=dict)
     rule: KOfN = field(default_factory=lambda: KOfN(k=2, n=3))
-    every: PictureTimes = field(default_factory=PictureTimes)
+    every: FrameTimes = field(default_factory=FrameTimes)
 
     def picture(self, frame: Any) -> Rgb:
         return np.full((1, 1, 3), 0, np.uint8)

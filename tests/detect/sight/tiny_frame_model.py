@@ -12,9 +12,9 @@ import pytest
 from edge.detect.manifest import Calibration, ModelFile
 from edge.detect.witness_specs import (
     AloneThresholds,
+    FrameInput,
     FrameSpec,
     KOfN,
-    PictureInput,
     RowOutput,
     WitnessCategory,
 )
@@ -80,7 +80,7 @@ def tiny_frame_spec(k: int = 2, n: int = 3, content: bytes | None = None, **valu
         name="tiny",
         version="1",
         model=ModelFile(file="tiny.onnx", sha256=hashlib.sha256(content).hexdigest(), bytes=len(content)),
-        input=PictureInput.model_validate(wanted),
+        input=FrameInput.model_validate(wanted),
         output=RowOutput(name=OUTPUT, size=2),
         categories=(
             category("firearm", 0, AloneThresholds(raise_tier=0.4, flag=0.7)),
