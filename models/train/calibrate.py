@@ -16,7 +16,7 @@ Values = NDArray[np.float64]
 Labels = NDArray[np.bool_]
 
 BELIEF = BeliefPolicy()
-"""Chosen on sources held out whole, out of 400 (`models/EXPERIMENTS.md`)."""
+"""Chosen on sources held out whole, out of several hundred (`models/EXPERIMENTS.md`)."""
 FLAG_CALM = 0.05
 """Share of the calm clips that may be flagged. Most were picked because they move much."""
 RAISE_RECALL = 0.95
