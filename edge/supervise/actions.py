@@ -10,7 +10,7 @@ import structlog
 from edge.background import BackgroundTasks
 from edge.contract.gen import worker_pb2
 from edge.domain import Block, Severity, Strike, SubjectKind
-from edge.errors import Conflict, WorkerLost
+from edge.errors import Conflict, LedgerUnavailable, WorkerLost
 from edge.policy import Policy
 from edge.reasons import VerdictReason
 from edge.supervise.context import Context
@@ -106,23 +106,34 @@ class OperatorActions:
         """Cuts a live stream because a person says so. ``block_ms`` also blocks its broadcaster, for ever if
         it is 0; without a block the publisher may come back at once.
 
-        Raises NotFound where no such stream is live here, and Conflict where it is being cut already.
+        While the ledger is away the stream is cut, the log alone says by whom, and nobody is blocked. Raises
+        LedgerUnavailable then if a block was wanted, NotFound where no such stream is live here, and Conflict
+        where it is being cut already.
         """
         context = self._context
         stream = context.registry.get(stream_id)
         if stream.cutting:
             raise Conflict(f"stream_id: {stream_id} is being cut already")
-        await context.executor.person(
-            context.operator_ledger.note_ordered_cut, stream.id, reason, by, context.clock.wall_ms()
-        )
-        if block_ms is None:
+        block = None
+        try:
+            await context.executor.person(
+                context.operator_ledger.note_ordered_cut, stream.id, reason, by, context.clock.wall_ms()
+            )
+            if block_ms is not None:
+                who = stream.publish.broadcaster
+                block = await self._recorded_block(SubjectKind.BROADCASTER, who, "", block_ms, reason, by)
+        except LedgerUnavailable as error:
+            log.error("cut by hand while the ledger is away", stream_id=stream.id, by=by, reason=reason)
             self._enforcer.cut_without_strike(stream, VerdictReason.OPERATOR)
-            return None
-        broadcaster = stream.publish.broadcaster
-        block = await self._recorded_block(SubjectKind.BROADCASTER, broadcaster, "", block_ms, reason, by)
-        context.view.add_block(block)  # before the publisher can come back
+            if block_ms is None:
+                return None
+            problem = f"{stream_id} is being cut, and its broadcaster is not blocked: {error}"
+            raise LedgerUnavailable(problem) from None
+        if block is not None:
+            context.view.add_block(block)  # before the publisher can come back
         self._enforcer.cut_without_strike(stream, VerdictReason.OPERATOR, block)
-        self._blocks_made(block)
+        if block is not None:
+            self._blocks_made(block)
         return block
 
     async def confirm_block(self, block_id: str, reason: str, by: str) -> Block:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge.domain import Action
-from edge.errors import Conflict, NotFound
+from edge.errors import Conflict, LedgerUnavailable, NotFound
 from edge.reasons import EndReason
 from edge.supervise import stream_feed
 from edge.supervise.stream_feed import StreamNews
@@ -104,6 +104,25 @@ async def test_a_person_cuts_a_stream_and_the_record_says_who(bench: Bench) -> N
     with pytest.raises(NotFound):
         await bench.gate.actions.cut_stream("st_none", "again", "rolf", None)
     assert bench.ledger.blocks(wall_ms=bench.gate.clock.wall_ms()) == ()
+
+
+@pytest.mark.parametrize("missing", ["note_ordered_cut", "add_block"])
+async def test_a_person_cuts_while_the_ledger_is_away(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    def away(*_: object) -> None:
+        raise LedgerUnavailable("note: no connection")
+
+    monkeypatch.setattr(bench.gate._context.operator_ledger, missing, away)
+    stream_id = await bench.watched()
+    with pytest.raises(LedgerUnavailable, match="is being cut, and its broadcaster is not blocked: note: no"):
+        await bench.gate.actions.cut_stream(stream_id, "indecent", "rita", 60_000)
+    assert bench.gate.registry.get(stream_id).cutting
+    await bench.until(lambda: bench.server.asked == [stream_id])
+    if missing == "note_ordered_cut":
+        other = await bench.watched("8", "two", "berta")
+        assert await bench.gate.actions.cut_stream(other, "indecent", "rita", None) is None
+        assert bench.gate.registry.get(other).cutting
 
 
 def cuts_of(bench: Bench) -> dict[str, str]:
