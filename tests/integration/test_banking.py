@@ -114,7 +114,8 @@ def test_nobody_is_cut_for_what_came_before_a_confirmed_incident(gate: RunningGa
 def test_what_a_reviewer_names_is_known_but_for_what_others_showed_and_blocks_provisionally(
     gate: RunningGate, footage: Footage
 ) -> None:
-    assert shown(gate, "dora", part(footage, 5000, 6000)) == []
+    for number in range(3):  # a busy machine does not look at each of them
+        assert shown(gate, f"dora{number}", part(footage, 5000, 6000)) == []
     incident = flagged_in_the_middle(gate, "eva", part(footage, 5000, 10_000), 8000)
     asked = operator_pb2.ClipStretch(begin_ms=0, end_ms=incident.stretch.end_ms)
     banking = confirmed(gate, incident.id, stretch=asked).banking

@@ -78,7 +78,7 @@ def test_a_restart_forgets_nothing(tmp_path: Path, clip: Path) -> None:
         os.truncate(bank.segments[0].path, 200)
         until_metric(gate, 'edge_alarms{part="banks",reason="unreadable"} 1.0')
         until_metric(gate, "edge_banks_unreadable 1.0")
-        assert health(gate) == "ok\nalarm: banks unreadable known\n"
+        assert "alarm: banks unreadable known\n" in health(gate)  # the model's may have come, too
         restart_worker(gate)
         assert is_cut(gate, clip, "anna")
     with GateProcess(data, config=config, environment=ENVIRONMENT) as gate:

@@ -1,4 +1,4 @@
-"""A disk of 20 MB that is full: no decision is lost without a word, and health says it."""
+"""A disk of 40 MB that is full: no decision is lost without a word, and health says it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def cut_all(gate: RunningGate, footage: Footage) -> None:
 
 
 def test_the_journal_has_room_of_its_own_and_the_gate_starts_again(tmp_path: Path, footage: Footage) -> None:
-    with small_disk(tmp_path, "ext4", 20) as disk:
+    with small_disk(tmp_path, "ext4", 40) as disk:
         folder = data_folder(disk, tmp_path)
         with running(folder) as gate:
             gate.cut_on_anything()
@@ -68,7 +68,7 @@ def test_the_journal_has_room_of_its_own_and_the_gate_starts_again(tmp_path: Pat
 def test_what_no_disk_takes_is_told_by_health_exit_code_log_and_the_next_start(
     tmp_path: Path, footage: Footage
 ) -> None:
-    with small_disk(tmp_path, "ext4", 20) as disk:
+    with small_disk(tmp_path, "ext4", 40) as disk:
         folder = data_folder(disk, tmp_path)
         config = f"{CONFIG}journal_reserve_mb = 0\n"
         with running(folder, config) as gate:

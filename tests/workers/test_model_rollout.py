@@ -77,7 +77,7 @@ async def test_a_worker_that_becomes_ready_during_a_swap_judges_with_the_new_mod
             pool.send("st", worker_pb2.ToWorker(open_push=opening))
             for unit in media.units:
                 pool.send_unit("st", replace(unit, arrival_ms=clock.monotonic_ms()))
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.1)  # It loads the new pack meanwhile, and changes between two samples.
                 if digest in heard.digests:
                     break
             await heard.judged.wait()
