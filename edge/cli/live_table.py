@@ -15,6 +15,15 @@ SCORES: Final = 24
 _BARS: Final = "▁▂▃▄▅▆▇█"
 
 
+def state_of(stream: operator_pb2.Stream) -> str:
+    """A live stream's state in a word or two, for people."""
+    if stream.cutting:
+        return "being cut"
+    if not stream.watched:
+        return "not watched"
+    return ACTIONS.get(stream.action) or "watched"
+
+
 @dataclass(slots=True)
 class LiveRow:
     """One stream, and the scores that it had."""
@@ -24,11 +33,7 @@ class LiveRow:
 
     @property
     def state(self) -> str:
-        if self.stream.cutting:
-            return "being cut"
-        if not self.stream.watched:
-            return "not watched"
-        return ACTIONS.get(self.stream.action) or "watched"
+        return state_of(self.stream)
 
     @property
     def sparkline(self) -> str:

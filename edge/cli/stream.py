@@ -11,6 +11,7 @@ from edge.api.auth import Role
 from edge.cli import block
 from edge.cli.following import follow
 from edge.cli.incident_values import ACTIONS
+from edge.cli.live_table import state_of
 from edge.cli.operator_client import (
     CALL_TIMEOUT_S,
     DEFAULT_GATE,
@@ -95,7 +96,7 @@ def list_streams(
             (
                 one["stream_id"],
                 _ago(now - one["started_wall_ms"]),
-                _state_of(one),
+                state_of(stream),
                 f"{one['score']:.2f}",
                 one["tier"] or "",
                 one["samples"],
@@ -103,7 +104,7 @@ def list_streams(
                 one["broadcaster"],
                 f"{one['app']}/{one['name']}",
             )
-            for one in streams
+            for stream, one in zip(found, streams, strict=False)
         ),
         "No stream is live.",
     )
@@ -136,7 +137,7 @@ def show(
         ("live (UTC)", f"since {when(one['started_wall_ms'])}"),
         ("publish", f"{one['app']}/{one['name']} on {one['server']}, connection {one['connection']}"),
         ("broadcaster", f"{one['broadcaster']} from {one['address'] or 'an unknown address'}"),
-        ("state", _state_of(one)),
+        ("state", state_of(stream)),
         ("score", f"{one['score']:.3f}, tier {one['tier'] or 'unknown'}"),
         ("samples", f"{one['samples']} judged, {one['shed']} shed"),
         ("incident", one["incident_id"]),
@@ -175,7 +176,7 @@ def watch(
                     )
                 elif stream is not None:
                     print_line(
-                        f"{stream['stream_id']}  {_state_of(stream)} {stream['score']:.2f}  "
+                        f"{stream['stream_id']}  {state_of(change.stream)} {stream['score']:.2f}  "
                         f"{stream['broadcaster']} in {stream['app']}/{stream['name']}"
                     )
                 elif change.ended_stream_id:
@@ -227,14 +228,6 @@ def _live(stub: Any, metadata: Any) -> Iterator[operator_pb2.Stream]:
         if len(page) < _PAGE:
             return
         after = page[-1].stream_id
-
-
-def _state_of(one: dict[str, Any]) -> str:
-    if one["cutting"]:
-        return "being cut"
-    if not one["watched"]:
-        return "not watched"
-    return one["action"] or "watched"
 
 
 def _ago(ms: int) -> str:
