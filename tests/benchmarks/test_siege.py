@@ -89,7 +89,8 @@ async def test_a_flood_begins_when_it_is_told_and_says_what_it_did(tmp_path: Pat
     taken: list[asyncio.StreamWriter] = []
     all_there = asyncio.Event()
 
-    def take(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(1)  # a flood counts a connection before it sends on it
         taken.append(writer)
         if len(taken) == HALF_REQUESTS:
             all_there.set()
