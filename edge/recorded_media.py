@@ -84,6 +84,7 @@ def open_media(path: Path) -> InputContainer:
 def picture_of(container: InputContainer, path: Path) -> VideoStream | None:
     """Returns the stream of a file's picture. None where it has none but the cover of a recording.
 
+    Of several, as an icon has them, it is the one that the file says to be shown, or else the largest.
     Of a HEIC photo of tiles, as telephones make them, that is the small copy beside the tiles: PyAV does not
     say how tiles are joined. Raises BrokenMedia where there is no such copy.
     """
@@ -91,7 +92,11 @@ def picture_of(container: InputContainer, path: Path) -> VideoStream | None:
     whole = [each for each in pictures if not each.disposition & Disposition.dependent]
     if pictures and not whole:
         raise BrokenMedia(f"{path}: a photo of tiles, which cannot be joined; convert it to JPEG or PNG")
-    return whole[0] if whole else None
+    return max(whole, key=lambda each: (_is_default(each), each.width * each.height), default=None)
+
+
+def _is_default(stream: VideoStream) -> bool:
+    return bool(stream.disposition & Disposition.default)
 
 
 def _is_animated_webp(head: bytes) -> bool:

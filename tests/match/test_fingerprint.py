@@ -134,6 +134,24 @@ def test_a_photo_of_tiles_is_known_by_its_small_copy(tmp_path: Path) -> None:
         fingerprint(write_tiles(tmp_path / "tiles.heic", shown, 2, 2), sound=False)
 
 
+def test_of_an_icon_the_largest_picture_is_known(tmp_path: Path) -> None:
+    sizes = (16, 256, 48)
+    at, table, pictures = 6 + 16 * len(sizes), b"", b""
+    for side in sizes:
+        luma = (
+            np.full((side, side), 90, np.uint8) if side < 256 else np.ascontiguousarray(picture()[:256, :256])
+        )
+        png = written(tmp_path / f"{side}.png", luma).read_bytes()
+        table += struct.pack("<BBBBHHII", side % 256, side % 256, 0, 0, 1, 32, len(png), at + len(pictures))
+        pictures += png
+    icon = tmp_path / "icon.ico"
+    icon.write_bytes(struct.pack("<HHH", 0, 1, len(sizes)) + table + pictures)
+    [[_, _, shown]] = frames_of(icon)
+    assert shown.shape == (256, 256)
+    plain = fingerprint(tmp_path / "256.png", variants=VariantSet.NONE, sound=False)
+    assert fingerprint(icon, variants=VariantSet.NONE, sound=False).hashes == plain.hashes
+
+
 @pytest.mark.parametrize("degrees", [90, -90, 180])
 def test_ffmpeg_shows_the_same(degrees: int, tmp_path: Path) -> None:
     require(shutil.which("ffmpeg") is not None, "ffmpeg")

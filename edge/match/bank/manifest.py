@@ -132,15 +132,14 @@ def bank_path(path: Path) -> Path:
 
 
 def bank_files(directory: Path) -> list[Path]:
-    """Returns the manifests in a directory, sorted by name. Empty where there is no such directory.
+    """Returns what is called a manifest in a directory, sorted by name. Empty without such a directory.
 
-    Raises BankError when the directory cannot be read.
+    Also a pipe, a folder and a link to nothing are returned: who reads them says what is wrong. Raises
+    BankError when the directory cannot be read.
     """
     try:
         with os.scandir(directory) as found:
-            return sorted(
-                Path(entry.path) for entry in found if entry.name.endswith(SUFFIX) and entry.is_file()
-            )
+            return sorted(Path(entry.path) for entry in found if entry.name.endswith(SUFFIX))
     except FileNotFoundError:
         return []
     except OSError as error:

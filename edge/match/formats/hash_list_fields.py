@@ -75,7 +75,10 @@ def integer(name: str, value: Any) -> int:
     try:
         if isinstance(value, bool):
             raise ValueError
-        number = int(float(value)) if isinstance(value, str) and "." in value else int(value)
+        given = float(value) if isinstance(value, str) and "." in value else value
+        number = int(given)
+        if isinstance(given, float) and given != number:
+            raise ValueError
     except (TypeError, ValueError, OverflowError):  # JSON's 1e999 is infinite
         raise InvalidInput(name, f"wants a whole number, got {value!r:.80}") from None
     if not 0 <= number < 2**53:

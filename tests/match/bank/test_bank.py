@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from edge.match import (
     Bank,
     BankInfo,
     BankPurpose,
+    BankSet,
     Entry,
     EntryKind,
     Footage,
@@ -299,6 +301,18 @@ def test_a_bank_keeps_its_name(tmp_path: Path) -> None:
     (tmp_path / "known.bank").rename(tmp_path / "other.bank")
     with pytest.raises(BankError, match="named 'known'"):
         Bank.open(tmp_path / "other")
+
+
+def test_whatever_is_called_a_bank_and_is_none_is_named(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.bank")
+    (tmp_path / "folder.bank").mkdir()
+    (tmp_path / "link.bank").symlink_to(tmp_path / "nothing")
+    found = BankSet().read_anew(tmp_path, (), strict=False)
+    names = ("folder.bank", "link.bank", "pipe.bank")
+    assert [name in text for name, text in zip(names, found.unreadable, strict=True)] == [True] * 3
+    for name, problem in (("pipe", "not a regular file"), ("folder", "not a regular file")):
+        with pytest.raises(BankError, match=problem):
+            Bank.open(tmp_path / name)
 
 
 def test_what_operators_say_is_checked() -> None:

@@ -212,6 +212,16 @@ def test_a_page_of_stopncii_adds_withdraws_and_remembers_its_position(tmp_path: 
         (HashListFormat.CSV, f'{H[0]},100,a.jpg\n{H[1]},9,"b.jpg\n{H[2]},9,"c.jpg\n', ":2: a quotation mark"),
         (HashListFormat.CSV, f'hash,note\n{H[0]},"5 inch\n{H[1]},ok\n', ":2: a quotation mark"),
         (HashListFormat.CSV, f"hash,quality\n{H[0]},1.0\n{H[1]},0.93\n", ":3: quality: wants 0 to 100"),
+        (
+            HashListFormat.CSV,
+            f"hash,start_ms\n{H[0]},2.0\n{H[1]},1.5\n",
+            ":3: start_ms: wants a whole number",
+        ),
+        (
+            HashListFormat.JSONL,
+            f'{{"id": "a", "duration_ms": 1.5, "hashes": [["{H[0]}", 0, 0, 0, "original"]]}}\n',
+            ":1: duration_ms: wants a whole number, got 1.5",
+        ),
         (HashListFormat.CSV, f"hash,variant\n{H[0]},upside-down\n", ":2: variant: "),
         (HashListFormat.STOPNCII, "{}", ":1: wants an object with a list hashRecords"),
         (
