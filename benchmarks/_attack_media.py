@@ -30,6 +30,8 @@ _CALM_RMS: Final = 0.03
 _CALM: Final = "clips/calm-mix/TMElyralab__data__video__sun.mp4"
 _CALM_SOUNDS: Final = ("children_playing", "street_music", "speech", "air_conditioner")
 _GAME: Final = "game-cs2"
+_SIZES: Final = {"armed": (0.5, 2.0), "armed_medium": (0.25, 0.5)}
+"""Root of the weapon's share of the picture. Smaller ones are not promised."""
 _GUN: Final = "M249"
 """A machine gun."""
 
@@ -42,12 +44,14 @@ class Programme:
 
     path: Path
     kind: str
-    """``shots``: gunfire under a calm picture. ``armed``: also a firearm in the picture. ``game``: sound and
-    picture of games."""
+    """``shots``: gunfire under a calm picture. ``armed``: also a large firearm in the picture.
+    ``armed_medium``: one of a quarter to half of the picture. ``game``: sound and picture of games."""
     level_db: int
     """By how much the shots are louder than the calm sound, where they sound."""
     first_ms: int
     """Media time of the first shot."""
+    pictures: tuple[Path, ...] = ()
+    """The stills that are shown beside the shots, each for two seconds."""
 
 
 class AttackMedia:
@@ -75,7 +79,7 @@ class AttackMedia:
             write_programme(self._parts(kind, number), picture, keyframe_at_parts=False)
         path = self._folder / f"{kind}-{level_db}-{number}.flv"
         _join(picture, mixed, path)
-        return Programme(path, kind, level_db, CALM_MS + first)
+        return Programme(path, kind, level_db, CALM_MS + first, self._stills(kind, number))
 
     def talking(self, seconds: float) -> Path:
         """Writes a calm programme in which somebody talks all the time."""
@@ -115,20 +119,29 @@ class AttackMedia:
         calm = self._data / _CALM
         if kind == "shots":
             return (Part(calm, CALM_MS + ATTACK_MS + AFTER_MS),)
-        label, source = ("game", _GAME) if kind == "game" else ("firearm", "")
-        found = [
-            row for row in self._pictures if row["label"] == label and (not source or row["source"] == source)
-        ]
-        if kind == "armed":  # large ones: small weapons are not promised
-            found = [row for row in found if float(row["box_sqrt_area"] or 0) >= 0.5] or found
-        chosen = [found[(13 * number + step) % len(found)] for step in range(4)]
-        stills = [
-            _still(self._data / "sight" / row["path"], self._folder / f"{kind}-{number}-{step}.mp4")
-            for step, row in enumerate(chosen)
-        ]
+        stills = self._stills(kind, number)
         shown = tuple(Part(still, ATTACK_MS // len(stills)) for still in stills)
         begin = stills[0] if kind == "game" else calm
         return (Part(begin, CALM_MS), *shown, Part(calm, AFTER_MS))
+
+    def _stills(self, kind: str, number: int) -> tuple[Path, ...]:
+        """Writes the stills of a programme that are not yet there."""
+        if kind == "shots":
+            return ()
+        if kind == "game":
+            found = [row for row in self._pictures if (row["label"], row["source"]) == ("game", _GAME)]
+        else:
+            least, most = _SIZES[kind]
+            found = [
+                row
+                for row in self._pictures
+                if row["label"] == "firearm" and least <= float(row["box_sqrt_area"] or 0) < most
+            ]
+        chosen = [found[(13 * number + step) % len(found)] for step in range(4)]
+        return tuple(
+            _still(self._data / "sight" / row["path"], self._folder / f"{kind}-{number}-{step}.mp4")
+            for step, row in enumerate(chosen)
+        )
 
 
 def first_loud_ms(samples: Samples) -> int:
@@ -161,6 +174,8 @@ def _samples(path: Path) -> Samples:
 
 def _still(picture: Path, out: Path) -> Path:
     """A second of a photograph, with black bars, as a camera that holds still would send it."""
+    if out.is_file():
+        return out
     with av.open(str(picture)) as media:
         frame = next(media.decode(video=0))
     scale = min(WIDTH / frame.width, HEIGHT / frame.height)

@@ -4,14 +4,17 @@
 
 A real gate beside nginx-rtmp and the reference ingest, which relays at once or with hold-back. Calm footage
 with calm sound is published in real time over RTMP. After five seconds automatic fire is mixed in at stated
-levels: decibels over the calm sound (``shots``), then also with a firearm in the picture (``armed``, where
-the pack judges ``firearm``). The sound and the pictures of games are published the same way, to an
-application that nobody has marked as games: they must not be cut. The first shot is the first 10 ms within
-20 dB of the loudest ones.
+levels: decibels over the calm sound (``shots``), then also with a firearm in the picture, where the pack
+judges ``firearm``: at least half as large as the picture (``armed``), or a quarter to half
+(``armed_medium``), four photographs for two seconds each. The sound and the pictures of games are published
+the same way, to an application that nobody has marked as games: they must not be cut. The first shot is the
+first 10 ms within 20 dB of the loudest ones.
 
 ``to_flag_ms`` is from the first shot to the first FLAG or CUT, ``to_cut_ms`` to the closed connection. What
 is flagged before the first shot counts as ``false_flags``.
-``viewers_saw_ms`` is how much media from the first shot on viewers had then got.
+``viewers_saw_ms`` is how much media from the first shot on viewers had then got. ``pictures`` gives the
+model's score of each photograph of each trial: two of the last three pictures, one a second, must be over the
+threshold of the rule.
 
 Footage, sounds and pictures come from ``../shared/data``, and models may have learnt from them: this measures
 the way to a FLAG and not how much is heard. A pack without an audio model gets the public network that lies
@@ -32,6 +35,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import av
 from rich.console import Console
 from rich.progress import Progress
 
@@ -45,11 +49,12 @@ from edge.cli.operator_client import operator
 from edge.contract.gen import gate_pb2, operator_pb2
 from edge.detect import PackFiles, default_model_directory, model_directory, read_pack
 from edge.detect.importing.joined_pack import join_pack
+from edge.detect.sight.frame_model import FrameModel
 from edge.errors import GateError, NotFound, PublishRejected
 from edge.gate_process import ENFORCING, GateProcess
 from edge.ingest.test_footage import RATE
 
-KINDS: Final = ("shots", "armed", "game")
+KINDS: Final = ("shots", "armed", "armed_medium", "game")
 _PICTURE_MS: Final = 1000 // RATE
 _POLL_S: Final = 0.1
 _TRANSIT_S: Final = 0.5
@@ -212,6 +217,23 @@ def _known(values: Iterable[float | None]) -> list[float]:
     return [value for value in values if value is not None]
 
 
+def picture_scores(pack: PackFiles, programmes: Iterable[Programme]) -> dict[str, list[list[float]]]:
+    """Returns for each kind of programme with photographs what the model says of those of each trial."""
+    model = FrameModel.of(pack)
+    found: dict[str, list[list[float]]] = {}
+    for one in {programme.pictures: programme for programme in programmes}.values():
+        if model is None or "firearm" not in model.categories or not one.pictures:
+            continue
+        scores = [model.infer(model.picture(_first_frame(still)))["firearm"] for still in one.pictures]
+        found.setdefault(one.kind, []).append([round(score, 3) for score in scores])
+    return found
+
+
+def _first_frame(path: Path) -> av.VideoFrame:
+    with av.open(str(path)) as media:
+        return next(media.decode(video=0))
+
+
 def pack_with_ears(pack: PackFiles, data: Path, folder: Path) -> PackFiles:
     """Returns the pack, with the public network of ``data`` where it has no audio model. Raises NotFound."""
     if pack.manifest.sounds:
@@ -267,7 +289,11 @@ def main(argv: list[str]) -> int:
             servers = {each: server_of(each, folder / each, 1) for each in given.servers.split(",")}
             directory = default_model_directory() if given.model is None else model_directory(given.model)
             pack = pack_with_ears(read_pack(directory), data, folder / "pack")
-            kinds = [kind for kind in KINDS if kind != "armed" or "firearm" in pack.manifest.categories]
+            kinds = [
+                kind
+                for kind in KINDS
+                if not kind.startswith("armed") or "firearm" in pack.manifest.categories
+            ]
             cases = cases_of(AttackMedia(data, folder), servers, kinds, levels, given.trials)
         except GateError as error:
             print(error, file=sys.stderr)
@@ -277,12 +303,14 @@ def main(argv: list[str]) -> int:
         policy = {**ENFORCING, **({} if given.budget_ms is None else {"budget_ms": given.budget_ms})}
         with GateProcess(folder / "gate", config=config, policy=policy) as gate:
             outcomes = asyncio.run(measure(servers, gate, cases, given.concurrency))
+        scores = picture_scores(pack, [case.programme for case in cases])
     result = {
         "pack": f"{pack.manifest.name} {pack.manifest.version}",
         "categories": list(pack.manifest.categories),
         "levels_db": levels,
         "concurrency": given.concurrency,
         "not_let_in": len(cases) - len(outcomes),
+        "pictures": scores,
         **report(outcomes),
     }
     if given.json:

@@ -214,6 +214,13 @@ class WitnessRule(_PolicyPart):
     not_in: tuple[Literal["games"], ...] = Field(
         (), max_length=1, description="games: not where `games` is set."
     )
+    hold_ms: int = Field(
+        0,
+        ge=0,
+        le=60_000,
+        description="Only with `all` and `cut`: how long media is held back once some of its witnesses are "
+        "there, because the others may still come, milliseconds of media time. 0: not at all.",
+    )
     then: Literal[Action.FLAG, Action.CUT] = Field(description="Action that it asks for: flag or cut.")
     severity: Severity = Field(
         Severity.NORMAL, description="severe: a cut by it blocks permanently, even the first."
@@ -221,6 +228,14 @@ class WitnessRule(_PolicyPart):
     urgent: bool = Field(
         False, description="Whether what it asks for is urgent: a person should look at once."
     )
+
+    @model_validator(mode="after")
+    def _holds_for_others(self) -> Self:
+        if self.hold_ms and (self.then is not Action.CUT or len(self.when.all) < 2):
+            raise ValueError("hold_ms is for rules that need several witnesses (all) and then cut")
+        if self.hold_ms > self.within_ms:
+            raise ValueError("hold_ms is longer than within_ms, after which no other witness counts")
+        return self
 
 
 def rates_of(part: CategoryPolicy) -> dict[str, float | None]:
@@ -257,7 +272,12 @@ def explain_rule(rule: WitnessRule) -> str:
     near = f" within {rule.within_ms / 1000:g} s" if len(rule.when.all) > 1 else ""
     games = ", but not in games" if rule.not_in else ""
     urgent = ", urgent" if rule.urgent else ""
-    return f"rule {rule.name}: {needs}{near}: {rule.then}, {rule.severity}{urgent}{games}"
+    holds = f", holds media back for {rule.hold_ms / 1000:g} s after the first" if rule.hold_ms else ""
+    return f"rule {rule.name}: {needs}{near}: {rule.then}, {rule.severity}{urgent}{holds}{games}"
+
+
+_SECOND_WITNESS_MS: Final = 5_000
+"""The goal for both witnesses of an attack. Servers hold media back for longer than this."""
 
 
 def attack_rules(
@@ -273,6 +293,7 @@ def attack_rules(
             name="gunfire-and-firearm",
             when=all_of(gunfire=gunfire[0], firearm=firearm[0]),
             not_in=("games",),
+            hold_ms=_SECOND_WITNESS_MS,
             then=Action.CUT,
             severity=Severity.SEVERE,
             urgent=True,

@@ -2,9 +2,10 @@
 argument.
 
 The watermark (``cleared_pts_ms``) is the media time of the newest sample with no unresolved sample before
-it. A raised category, or a near match, that could cut freezes it at the last clear sample before. What can
-only flag, and what is heard in games, holds nothing back. It moves
-again when the suspicion is resolved, and never after a CUT. It never goes back. So an ingest server that
+it. A raised category, or a near match, that could cut freezes it at the last clear sample before. So does a
+rule that waits for further witnesses, for its ``hold_ms`` at most. What can only flag, and what is heard in
+games, holds nothing back. The watermark moves again when the suspicion is resolved, and never after a CUT. It
+never goes back. So an ingest server that
 only releases media behind the watermark shows nothing that is cut later.
 
 What the policy's mode does not act on (shadow) is decided all the same, and changes nothing for the stream.
@@ -265,7 +266,9 @@ class Decider:
 
     def _advance(self, pts_ms: int, near_match: bool) -> None:
         mode = self._policy.mode
-        detected = any(state.holds_back(games=self._policy.games) for state in self._categories.values())
+        detected = self._rules.holds_back or any(
+            state.holds_back(games=self._policy.games) for state in self._categories.values()
+        )
         matched = near_match and self._policy.match.action is Action.CUT
         frozen = (detected and mode.acts_on(SignalSource.DETECT)) or (
             matched and mode.acts_on(SignalSource.MATCH)

@@ -2,6 +2,9 @@
 
 A witness is a signal whose score a condition of a rule asks for. A rule holds while witnesses of all of its
 conditions, or of any, lie within ``within_ms`` of media time. It is due once for as long as it holds.
+
+A rule waits for the others while it has some of its witnesses, once for as long as it has any. The watermark
+then stands for ``hold_ms`` at most.
 """
 
 from __future__ import annotations
@@ -36,6 +39,8 @@ class RuleBook:
         self._said: dict[str, Action] = {}
         """The strongest action said of each rule while it holds."""
         self._seen: dict[str, deque[Signal]] = {}
+        self._waits_since_ms: dict[str, int] = {}
+        """Media time when a rule that waits for further witnesses had its first."""
         self._newest_ms = 0
         self.set_policy(policy)
 
@@ -52,7 +57,20 @@ class RuleBook:
                     self._asked[condition.category] = min(least, condition.at_least)
         self._horizon_ms = _LATE_MS + max((rule.within_ms for rule in self._rules), default=0)
         self._seen = {name: seen for name, seen in self._seen.items() if name in self._asked}
-        self._said = {rule.name: self._said[rule.name] for rule in self._rules if rule.name in self._said}
+        names = {rule.name for rule in self._rules}
+        self._said = {name: said for name, said in self._said.items() if name in names}
+        self._waiters = [
+            rule
+            for rule in self._rules
+            if rule.hold_ms
+            and not policy.games  # what is heard there never cuts, whatever comes
+            and all(condition.category in judged for condition in rule.when.all)
+        ]
+        self._waits_since_ms = {
+            rule.name: self._waits_since_ms[rule.name]
+            for rule in self._waiters
+            if rule.name in self._waits_since_ms
+        }
 
     def acted_anew(self) -> None:
         """Forgets what was said, because it had no effect."""
@@ -62,6 +80,7 @@ class RuleBook:
         """Takes the signals of a sample at ``pts_ms``. Media time that goes far back begins anew."""
         if pts_ms < self._newest_ms - self._horizon_ms:
             self._seen.clear()
+            self._waits_since_ms.clear()
             self._newest_ms = pts_ms
         self._newest_ms = max(self._newest_ms, pts_ms)
         for rule in self._rules:
@@ -69,12 +88,27 @@ class RuleBook:
                 last_ms = max((ms for ms, _ in self._stretches(rule)), default=-math.inf)
                 if self._newest_ms - last_ms > rule.within_ms:
                     del self._said[rule.name]
+        for rule in self._waiters:
+            if not self._has_witness(rule):
+                self._waits_since_ms.pop(rule.name, None)
         for signal in signals:
             if signal.score >= self._asked.get(signal.category, math.inf):  # not a number never is
                 self._seen.setdefault(signal.category, deque(maxlen=_MOST)).append(signal)
         for seen in self._seen.values():
             while seen and seen[0].pts_ms < self._newest_ms - self._horizon_ms:
                 seen.popleft()
+        for rule in self._waiters:
+            if self._has_witness(rule):
+                self._waits_since_ms.setdefault(rule.name, self._newest_ms)
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether a rule that could cut waits for further witnesses, and has not waited for long."""
+        return any(
+            self._newest_ms - self._waits_since_ms[rule.name] < rule.hold_ms
+            for rule in self._waiters
+            if rule.name in self._waits_since_ms
+        )
 
     def due(self, action: Action) -> Held | None:
         """Returns the first rule that holds, asks for this action and has not had it. It then has."""
@@ -86,6 +120,10 @@ class RuleBook:
                 self._said[rule.name] = action
                 return held
         return None
+
+    def _has_witness(self, rule: WitnessRule) -> bool:
+        since_ms = self._newest_ms - rule.within_ms
+        return any(one.pts_ms >= since_ms for condition in rule.when.all for one in self._of(condition))
 
     def _held(self, rule: WitnessRule) -> Held | None:
         """Returns the strongest stretch: a rule is as strong as its weakest witness."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import product
 from typing import Any
 
@@ -172,5 +173,89 @@ def test_rules_survive_the_way_through_json_and_overrides() -> None:
 def test_rules_are_explained_in_words() -> None:
     assert explain_rule(Policy().rules[0]) == (
         "rule gunfire-and-firearm: gunfire from 0.66 and firearm from 0.6 within 10 s: cut, severe, urgent, "
-        "but not in games"
+        "holds media back for 5 s after the first, but not in games"
     )
+
+
+def watermarks(decider: Decider, upto_ms: int, *signals: Signal) -> dict[int, int]:
+    """The watermark after each sample, one a second. Signals come just before the sample of their time."""
+    found = {}
+    for pts_ms in range(0, upto_ms + 1, 1000):
+        for signal in signals:
+            if pts_ms - 1000 < signal.pts_ms <= pts_ms:
+                decider.decide([signal], signal.pts_ms, clears=False)
+        found[pts_ms] = decider.decide([], pts_ms).cleared_pts_ms
+    return found
+
+
+def test_after_the_first_witness_media_waits_for_the_second() -> None:
+    found = watermarks(Decider(policy()), 12_000, heard("gunfire", 3000, 0.9))
+    assert [found[at] for at in (2000, 3000, 7000, 8000, 12_000)] == [2000, 2000, 2000, 8000, 12_000]
+
+
+def test_nothing_that_waited_is_shown_once_both_are_there() -> None:
+    found = watermarks(Decider(policy()), 60_000, heard("firearm", 3000, 0.9), heard("gunfire", 7500, 0.9))
+    assert found[60_000] == 2000
+
+
+def test_a_rule_waits_once_for_as_long_as_a_witness_goes_on() -> None:
+    volleys = [heard("gunfire", at, 0.9) for at in range(3000, 60_000, 9000)]
+    found = watermarks(Decider(policy()), 60_000, *volleys)
+    assert [at for at, cleared in found.items() if cleared < at] == [3000, 4000, 5000, 6000, 7000]
+    anew = watermarks(Decider(policy()), 30_000, heard("gunfire", 3000, 0.9), heard("gunfire", 20_000, 0.9))
+    assert [at for at, cleared in anew.items() if cleared < at] == [
+        *range(3000, 8000, 1000),
+        *range(20_000, 25_000, 1000),
+    ]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"games": True},
+        {"mode": Mode.KNOWN_FOOTAGE},
+        {"rules": ()},
+        {"categories": {"gunfire": GUNFIRE}},
+        {"rules": [Policy().rules[0].model_copy(update={"hold_ms": 0})]},
+    ],
+)
+def test_nothing_waits_for_what_cannot_come_or_cannot_cut(values: dict[str, Any]) -> None:
+    found = watermarks(Decider(policy(**values)), 9000, heard("gunfire", 3000, 0.9))
+    assert all(cleared == at for at, cleared in found.items())
+
+
+@given(TIMED, st.integers(0, 10_000))
+def test_waiting_is_bounded_and_what_is_cut_later_within_it_was_held(
+    found: list[tuple[str, int, float]], hold_ms: int
+) -> None:
+    rule = Policy().rules[0].model_copy(update={"hold_ms": hold_ms})
+    decider = Decider(policy(rules=[rule]))
+    now, witness_ms, waits_since_ms = 0, -math.inf, None
+    for category, after_ms, score in found:
+        now += after_ms
+        before_ms = decider.cleared_pts_ms
+        decision = decider.decide([heard(category, now, score)], now)
+        if now - witness_ms > rule.within_ms:
+            waits_since_ms = None
+        if score >= {"gunfire": 0.66, "firearm": 0.6}.get(category, 2.0):
+            witness_ms = now
+            waits_since_ms = now if waits_since_ms is None else waits_since_ms
+        if decision.action is Action.CUT:
+            assert decision.cleared_pts_ms == before_ms
+            return
+        held = waits_since_ms is not None and now - waits_since_ms < hold_ms
+        assert decision.cleared_pts_ms == (before_ms if held else now)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"then": "flag", "when": {"all": [A, A | {"category": "b"}]}}, "and then cut"),
+        ({"then": "cut", "when": {"any": [A, A | {"category": "b"}]}}, "several witnesses"),
+        ({"then": "cut", "when": {"all": [A]}}, "several witnesses"),
+        ({"then": "cut", "when": {"all": [A, A | {"category": "b"}]}, "within_ms": 4999}, "within_ms"),
+    ],
+)
+def test_only_a_rule_whose_witnesses_are_still_to_come_holds(values: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        Policy.model_validate({"rules": [{"name": "x", "hold_ms": 5000} | values]})
