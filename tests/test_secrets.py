@@ -27,7 +27,7 @@ from edge.ingest.rtmp import PublishRequest
 from edge.ledger import Decisions, Ledger
 from edge.pullers.pull_url import PullUrl
 from edge.servers.upstream_hook import Upstream
-from edge.supervise.registry import LiveStream
+from edge.supervise.live_stream import LiveStream
 from edge.supervise.stream_journal import JournalledStream
 from edge.telemetry.log_lines import LogBackend
 from edge.telemetry.records import BlockMade, DecisionLost, NameResembles

@@ -24,7 +24,7 @@ from edge.names import check_name, normal_text
 from edge.reasons import AdmissionReason, EndReason
 from edge.supervise import Gate
 from edge.supervise.authority import Caller
-from edge.supervise.registry import LiveStream
+from edge.supervise.live_stream import LiveStream
 from edge.telemetry.records import CallBroken
 
 _REASONS = {
@@ -135,11 +135,11 @@ class GateServicer(gate_pb2_grpc.GateServicer):
             while (request := await _next(context)) is not None:
                 match request.WhichOneof("request"):
                     case "access_unit":
-                        if router.push(stream, request.access_unit):
-                            await router.drained(stream)
+                        if router.intake.push(stream, request.access_unit):
+                            await router.intake.drained(stream)
                     case "audio":
-                        if router.push_audio(stream, request.audio):
-                            await router.drained(stream)
+                        if router.intake.push_audio(stream, request.audio):
+                            await router.intake.drained(stream)
                     case "end":
                         reason = EndReason(bounds.text("end.reason", request.end.reason, 64))
                         detail = bounds.text("end.detail", request.end.detail, 512)

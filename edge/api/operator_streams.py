@@ -13,7 +13,7 @@ from edge.contract.gen import gate_pb2, operator_pb2
 from edge.contract.operator import block_to_proto, incident_to_proto
 from edge.domain import PERMANENT_MS, Incident
 from edge.ledger import IncidentChange
-from edge.supervise.registry import LiveStream
+from edge.supervise.live_stream import LiveStream
 
 _MOST_SEQUENCE = 2**62
 

@@ -15,7 +15,8 @@ from edge.reasons import AdmissionReason, EndReason
 from edge.servers.gatekeeper import Admission
 from edge.supervise.authority import NOBODY, Caller
 from edge.supervise.context import Context
-from edge.supervise.registry import MAX_STREAMS, PER_CLIENT, LiveStream
+from edge.supervise.live_stream import LiveStream
+from edge.supervise.registry import MAX_STREAMS, PER_CLIENT
 from edge.supervise.usage_counter import UsageCounter
 from edge.telemetry.records import FailureModeUsed, NameResembles, PublishAdmitted, PublishRefused
 

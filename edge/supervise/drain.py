@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from edge.supervise.context import Context
-from edge.supervise.registry import LiveStream
+from edge.supervise.live_stream import LiveStream
 from edge.turns import in_turns
 
 HEAR_S: Final = 1.0

@@ -33,9 +33,10 @@ from edge.supervise.evidence_requests import EvidenceRequests, SavedClip
 from edge.supervise.going_on import OngoingIncidents
 from edge.supervise.incident_progress import RETRIES, RETRY_S, IncidentProgress
 from edge.supervise.ledger_executor import LedgerExecutor
+from edge.supervise.live_stream import LiveStream, WaitingCut
 from edge.supervise.orphaned_cuts import OrphanedCuts
 from edge.supervise.recordings import Recordings, SendMedia
-from edge.supervise.registry import LiveStream, Registry, WaitingCut
+from edge.supervise.registry import Registry
 from edge.supervise.stream_life import State
 from edge.telemetry.records import (
     GATE,

@@ -12,7 +12,7 @@ from edge.policy import FailureMode, Mode
 from edge.reasons import DegradedReason, StampFault, VerdictReason
 from edge.supervise.context import Context
 from edge.supervise.enforcer import Enforcer
-from edge.supervise.registry import LiveStream
+from edge.supervise.live_stream import LiveStream
 from edge.telemetry.records import FailureModeUsed, TimestampsWrong, WatchingFailed
 
 

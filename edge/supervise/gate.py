@@ -46,9 +46,10 @@ from edge.supervise.incident_feed import IncidentFeed
 from edge.supervise.journal_care import JournalCare
 from edge.supervise.kept_media import KeptMedia
 from edge.supervise.ledger_executor import LedgerExecutor
+from edge.supervise.live_stream import LiveStream
 from edge.supervise.model_swap import ModelSwap
 from edge.supervise.policy_in_force import PolicyInForce
-from edge.supervise.registry import LiveStream, Registry
+from edge.supervise.registry import Registry
 from edge.supervise.response_queue import ResponseQueue
 from edge.supervise.reviews import ReviewActions
 from edge.supervise.stream_feed import StreamFeed
@@ -200,7 +201,7 @@ class Gate:
         self._admitter = Admitter(
             context,
             self._usage,
-            self.router.forget,
+            self.router.ends.forget,
             self._enforcer.orphans.refused_again,
             self.wants_pull,
         )
@@ -393,7 +394,7 @@ class Gate:
             self.router.cut_publisher_gone(stream)
             self._cutter.confirm(stream.id, "hook")
         else:
-            self.router.publisher_gone(stream)
+            self.router.ends.publisher_gone(stream)
 
     def confirm_cut(self, stream_id: str, closed_wall_ms: int, caller: Caller) -> float:
         """Handles the caller's word that the connection is gone. Returns milliseconds since the verdict, or
@@ -406,7 +407,7 @@ class Gate:
                 return float(max(0, closed_ms - incident.created_ms))
         stream = self.router.of_caller(stream_id, caller)
         if stream.waiting_cut is not None:
-            self.router.forget(stream, EndReason.PUBLISHER_GONE)
+            self.router.ends.forget(stream, EndReason.PUBLISHER_GONE)
             return -1.0
         if not stream.cutting or stream.verdict_monotonic_ms is None:
             return -1.0
@@ -416,10 +417,10 @@ class Gate:
         return max(0.0, self.clock.monotonic_ms() - ago - stream.verdict_monotonic_ms)
 
     async def _show_media(self, stream: LiveStream, kept: KeptMedia | None) -> None:
-        await self.router.send_evidence_media(stream, kept)
+        await self.router.channel.send_evidence_media(stream, kept)
 
     def _cut_done(self, stream: LiveStream) -> None:
-        self.router.forget(stream, EndReason.CUT)
+        self.router.ends.forget(stream, EndReason.CUT)
 
     async def _ask_caller(self, stream_id: str) -> bool:
         """Whether a CUT can reach the caller. The answer itself is in the queue already."""
@@ -491,7 +492,7 @@ class Gate:
             if stream.is_unused:
                 pulled = stream.url is not None and not stream.life.caller_is_done
                 if not pulled or now - stream.idle_since_ms > _PULLED_FACTOR * limit:
-                    self.router.forget(stream, EndReason.UNWATCHED)
+                    self.router.ends.forget(stream, EndReason.UNWATCHED)
             elif stream.cutting and not self.wants_pull(stream.publish.server):
                 self._enforcer.abandon(stream)
 

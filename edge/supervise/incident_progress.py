@@ -13,7 +13,7 @@ from edge.errors import LedgerUnavailable, NotFound
 from edge.ledger import DurableLedger
 from edge.reasons import UnconfirmedReason, VerdictReason
 from edge.supervise.ledger_executor import LedgerExecutor
-from edge.supervise.registry import LiveStream
+from edge.supervise.live_stream import LiveStream
 
 RETRY_S = 1.0
 RETRIES = 3600

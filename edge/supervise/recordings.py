@@ -20,9 +20,9 @@ from edge.policy import EvidencePolicy
 from edge.supervise.evidence_requests import EvidenceRequests
 from edge.supervise.kept_media import KeptMedia
 from edge.supervise.ledger_executor import LedgerExecutor
+from edge.supervise.live_stream import LiveStream
 from edge.supervise.push_buffer import PushBuffer
 from edge.supervise.recording import Recording
-from edge.supervise.registry import LiveStream
 from edge.workers.pool import WorkerPool
 
 log = structlog.get_logger(__name__)

@@ -17,7 +17,8 @@ from edge.background import BackgroundTasks
 from edge.clock import Clock
 from edge.domain import new_id
 from edge.errors import CapacityExceeded, NoPlace
-from edge.supervise.registry import LiveStream, Registry
+from edge.supervise.live_stream import LiveStream
+from edge.supervise.registry import Registry
 from edge.turns import in_turns
 
 LOOK_S: Final = 0.5

@@ -17,8 +17,8 @@ from edge.supervise.banks_in_service import BanksInService
 from edge.supervise.context import Context
 from edge.supervise.enforcer import Enforcer
 from edge.supervise.failure_policy import FailureResponse
+from edge.supervise.live_stream import LiveStream
 from edge.supervise.model_swap import ModelSwap
-from edge.supervise.registry import LiveStream
 from edge.supervise.stream_router import StreamRouter
 from edge.telemetry.records import JudgedTooLate, NotJudged, NotPassed, Passed, SourceOpened, WorkerMeasured
 
@@ -61,9 +61,9 @@ class WorkerEventHandler:
                 for one in event.pong.distributions:
                     self._report(WorkerMeasured(one.name, tuple(one.counts), one.sum_ms))
             case "closed":
-                self._router.closed(event.closed)
+                self._router.ends.closed(event.closed)
             case "budget":
-                self._router.budget_reported(event.budget)
+                self._router.ends.budget_reported(event.budget)
             case "evidence_saved":
                 self._enforcer.evidence_saved(event.evidence_saved)
             case "contained":
@@ -72,7 +72,7 @@ class WorkerEventHandler:
                 self._report(SourceOpened(event.source_opened.stream_id, event.source_opened.codec))
 
     def on_streams_lost(self, stream_ids: tuple[str, ...], quarantined: str | None) -> None:
-        self._router.streams_lost(stream_ids, quarantined)
+        self._router.ends.streams_lost(stream_ids, quarantined)
 
     def on_matching_failed(self) -> None:
         self._banks.matching_failed()
@@ -157,7 +157,7 @@ class WorkerEventHandler:
         if stream is None:
             return
         stream.tier, stream.wanted = tier_from_proto(event.tier.tier), event.tier
-        self._router.tier_changed(stream, event.tier)
+        self._router.channel.tier_changed(stream, event.tier)
         if stream.responses is not None:
             stream.responses.put(stream.tier_answer())
             stream.responses.told_opened = True

@@ -83,7 +83,7 @@ async def test_who_is_refused_while_it_sends_writes_no_traceback(
             if stream.responses is None:
                 loop.call_later(0.01, end, stream_id)  # Its call has not ended yet.
             else:
-                bench.gate.router.forget(stream, EndReason.UNWATCHED)
+                bench.gate.router.ends.forget(stream, EndReason.UNWATCHED)
 
         def callers() -> Counter[grpc.StatusCode]:
             with grpc.insecure_channel(address) as channel:

@@ -13,7 +13,7 @@ from edge.domain import Publish, StreamId
 from edge.errors import ConfigError, NotFound
 from edge.reasons import EndReason
 from edge.supervise.authority import NOBODY, Authority, Caller, admission_key
-from edge.supervise.registry import LiveStream
+from edge.supervise.live_stream import LiveStream
 from edge.telemetry.records import CutProven
 from tests.supervise.gate_without_workers import SERVER, Bench, gate_without_workers
 

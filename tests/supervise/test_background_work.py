@@ -79,7 +79,7 @@ async def test_an_error_with_one_stream_leaves_the_others_of_a_lost_worker(
 ) -> None:
     async with gate_without_workers(tmp_path) as bench:
         first, second = await bench.watched(), await bench.watched("8", "other", "berta")
-        opened, open_again = [], bench.gate.router._open_again
+        opened, open_again = [], bench.gate.router.reopener.open_again
 
         def breaks(stream: object) -> None:
             opened.append(stream)
@@ -87,16 +87,16 @@ async def test_an_error_with_one_stream_leaves_the_others_of_a_lost_worker(
                 raise ValueError("not expected")
             open_again(stream)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(bench.gate.router, "_open_again", breaks)
-        bench.gate.router.streams_lost((first, second), None)
+        monkeypatch.setattr(bench.gate.router.reopener, "open_again", breaks)
+        bench.gate.router.ends.streams_lost((first, second), None)
         await bench.until(lambda: bench.workers.sent_to(second).count("open_push") == 2)
-        assert failures(bench) == ["StreamRouter._open_again"]
+        assert failures(bench) == ["StreamReopener.open_again"]
 
 
 async def test_an_error_of_a_pull_does_not_leave_a_live_stream_unwatched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge.supervise.stream_router._PULL_RETRY_MS", 1)
+    monkeypatch.setattr("edge.supervise.stream_reopener._PULL_RETRY_MS", 1)
     async with gate_without_workers(tmp_path) as bench:
         stream_id = await bench.watched()
         broken, pull = [ValueError("not expected")], bench.pullers.pull
@@ -109,7 +109,7 @@ async def test_an_error_of_a_pull_does_not_leave_a_live_stream_unwatched(
         monkeypatch.setattr(bench.pullers, "pull", breaks)
         await bench.pull_ends(stream_id, None)
         await bench.until(lambda: len(bench.pullers.pulls_of(stream_id)) == 2)
-        assert failures(bench) == ["StreamRouter._pull_again"]
+        assert failures(bench) == ["StreamReopener.pull_again"]
 
 
 async def test_a_stream_whose_evidence_fails_is_cut_to_the_end(

@@ -11,7 +11,7 @@ import pytest
 from edge.contract.gen import gate_pb2
 from edge.domain import AccessUnit
 from edge.errors import CapacityExceeded, WorkerLost
-from edge.supervise.registry import LiveStream
+from edge.supervise.live_stream import LiveStream
 from tests.supervise.gate_without_workers import Bench, gate_without_workers
 
 UNIT = AccessUnit(0, 0, True, b"media", 0)
@@ -68,7 +68,7 @@ async def test_media_that_is_on_its_way_is_still_heard(tmp_path: Path) -> None:
         bench.gate._drain.hear_s = 30
         stop = asyncio.create_task(bench.gate.stop())
         await bench.until(lambda: bench.gate._context.draining)
-        bench.gate.router.push(stream, UNIT)
+        bench.gate.router.intake.push(stream, UNIT)
         assert [unit.data for _, unit in bench.workers.units] == [b"media"]
         bench.server.gone = True
         bench.judged(stream.id)  # and so it need not hear for so long
@@ -83,7 +83,7 @@ async def test_what_comes_later_is_not_taken_and_nothing_is_opened_any_more(tmp_
         bench.gate._drain.hear_s = 0
         stop = asyncio.create_task(bench.gate.stop())
         await bench.until(lambda: bench.workers.sent_to(stream.id)[-1:] == ["close"])
-        assert not bench.gate.router.push(stream, UNIT)
+        assert not bench.gate.router.intake.push(stream, UNIT)
         assert not bench.workers.units
         with pytest.raises(CapacityExceeded, match="stopping"):
             bench.gate.router.open_push(waiting.stream_id, "h264", b"", bench.caller(waiting.stream_id))
@@ -109,11 +109,11 @@ async def test_a_pulled_stream_is_judged_to_its_end_and_not_pulled_again(tmp_pat
 async def test_a_worker_that_dies_meanwhile_does_not_lose_the_rest(tmp_path: Path) -> None:
     async with gate_without_workers(tmp_path) as bench:
         stream = await called(bench)
-        bench.gate.router.push(stream, UNIT)
+        bench.gate.router.intake.push(stream, UNIT)
         bench.gate._drain.hear_s = 0
         stop = asyncio.create_task(bench.gate.stop())
         await bench.until(lambda: bench.workers.sent_to(stream.id)[-1:] == ["close"])
-        bench.gate.router.streams_lost((stream.id,), None)
+        bench.gate.router.ends.streams_lost((stream.id,), None)
         await bench.until(lambda: bench.workers.sent_to(stream.id)[-2:] == ["open_push", "close"])
         bench.server.gone = True
         bench.judged(stream.id)

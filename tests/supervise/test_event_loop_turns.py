@@ -11,7 +11,7 @@ import pytest
 from edge import confusables
 from edge.domain import Publish, StreamId
 from edge.policy import MAX_OVERRIDES, NameCase, Policy
-from edge.supervise.registry import LiveStream
+from edge.supervise.live_stream import LiveStream
 from edge.supervise.stream_journal import JournalledStream, StreamJournal
 from tests.slow_callbacks import slow_callbacks
 from tests.supervise.gate_without_workers import SERVER, Bench, gate_without_workers

@@ -11,7 +11,7 @@ import pytest
 from edge.clock import ManualClock
 from edge.contract.gate import ALL_NEEDED_MS
 from edge.contract.gen import gate_pb2, worker_pb2
-from edge.supervise.registry import LiveStream
+from edge.supervise.live_stream import LiveStream
 from edge.telemetry.records import TimestampsWrong
 from tests.supervise.gate_without_workers import Bench, gate_without_workers
 from tests.supervise.test_unwatchable_streams import pushed
@@ -28,7 +28,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> ManualClock:
         clock.advance_ms(1000 * seconds)
 
     waiting = SimpleNamespace(**{**vars(asyncio), "sleep": sleep})
-    monkeypatch.setattr("edge.supervise.stream_router.asyncio", waiting)
+    monkeypatch.setattr("edge.supervise.media_intake.asyncio", waiting)
     return clock
 
 
@@ -40,8 +40,8 @@ async def flooded(bench: Bench, clock: ManualClock, units: int, step_ms: int) ->
         unit = gate_pb2.AccessUnit(
             pts_ms=step_ms * number, dts_ms=step_ms * number, keyframe=number % 30 == 0, data=b"\0\0\0\1x"
         )
-        if bench.gate.router.push(stream, unit):
-            await bench.gate.router.drained(stream)
+        if bench.gate.router.intake.push(stream, unit):
+            await bench.gate.router.intake.drained(stream)
     return stream
 
 
@@ -63,9 +63,9 @@ async def test_a_flood_of_audio_is_read_at_sixty_messages_a_second(
         stream = await flooded(bench, clock, 1, 33)
         units = [gate_pb2.AudioUnit(pts_ms=7, data=b"x")] * 129
         for number in range(1800):
-            if bench.gate.router.push_audio(stream, gate_pb2.AudioUnits(codec="aac", units=units)):
+            if bench.gate.router.intake.push_audio(stream, gate_pb2.AudioUnits(codec="aac", units=units)):
                 assert number > 300
-                await bench.gate.router.drained(stream)
+                await bench.gate.router.intake.drained(stream)
     assert 18 <= clock.now_monotonic_ms / 1000 <= 22
 
 
@@ -80,8 +80,8 @@ async def test_a_new_call_begins_without_a_lead_of_its_own(tmp_path: Path, clock
             unit = gate_pb2.AccessUnit(
                 pts_ms=33 * number, dts_ms=33 * number, keyframe=not number, data=b"\0\0\0\1x"
             )
-            if bench.gate.router.push(stream, unit):
-                await bench.gate.router.drained(stream)
+            if bench.gate.router.intake.push(stream, unit):
+                await bench.gate.router.intake.drained(stream)
         assert clock.now_monotonic_ms - begun_ms > 2000
 
 
@@ -107,7 +107,7 @@ async def test_whose_stamps_lie_is_asked_for_all_of_its_media(tmp_path: Path, cl
         bench.gate._worker_events.on_worker_event(event)
         for number in range(60):
             clock.advance_ms(33)
-            bench.gate.router.push(
+            bench.gate.router.intake.push(
                 stream, gate_pb2.AccessUnit(pts_ms=7, dts_ms=7, keyframe=not number, data=b"x")
             )
         bench.gate._worker_events.on_worker_event(event)
@@ -128,7 +128,9 @@ async def test_a_watermark_covers_nothing_that_repeats_a_judged_stamp(
         for _ in range(20):
             clock.advance_ms(33)
             arrivals.append(clock.now_monotonic_ms)
-            bench.gate.router.push(stream, gate_pb2.AccessUnit(pts_ms=7, dts_ms=7, keyframe=True, data=b"x"))
+            bench.gate.router.intake.push(
+                stream, gate_pb2.AccessUnit(pts_ms=7, dts_ms=7, keyframe=True, data=b"x")
+            )
         media = [unit.pts_ms for unit in stream.media.units()]  # type: ignore[union-attr]
         verdict = gate_pb2.Verdict(action=gate_pb2.ACTION_PASS, pts_ms=media[9])
         judged = worker_pb2.Judged(

@@ -150,7 +150,7 @@ async def test_who_watches_and_sends_nothing_keeps_no_neighbour_out(
         for admission in silent:
             small.watch(admission)
         streams = [gate.registry.get(admission.stream_id or "") for admission in silent]
-        gate.router.push(streams[0], AccessUnit(0, 0, True, b"picture", 0.0))
+        gate.router.intake.push(streams[0], AccessUnit(0, 0, True, b"picture", 0.0))
         small.clock.ahead_ms = SILENT_MS / 2
         assert (await small.admit("anna", "203.0.113.8")).reason is AdmissionReason.QUOTA, "it may be slow"
         small.clock.ahead_ms = SILENT_MS

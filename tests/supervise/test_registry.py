@@ -8,7 +8,8 @@ from edge.clock import SystemClock
 from edge.config import LimitsSection
 from edge.domain import Publish, new_stream_id
 from edge.supervise.authority import Caller
-from edge.supervise.registry import LiveStream, Registry
+from edge.supervise.live_stream import LiveStream
+from edge.supervise.registry import Registry
 from edge.supervise.stream_journal import StreamJournal
 from edge.supervise.usage_counter import UsageCounter
 

@@ -40,7 +40,7 @@ async def test_live_streams_come_first_and_then_what_changes(bench: Bench) -> No
         assert news.stream is not None
         if news.stream.id == second:
             break
-    bench.gate.router.forget(bench.gate.registry.get(first), EndReason.UNWATCHED)
+    bench.gate.router.ends.forget(bench.gate.registry.get(first), EndReason.UNWATCHED)
     while not (news := await heard(feed)).ended:
         assert news.stream is not None
         assert news.stream.id == second
@@ -70,7 +70,7 @@ async def test_a_watcher_that_missed_too_many_ends_begins_anew(
     gone = [await bench.watched(str(n), f"show-{n}", f"who-{n}") for n in range(3)]
     await bench.gate.stream_feed._look()
     for stream_id in gone:
-        bench.gate.router.forget(bench.gate.registry.get(stream_id), EndReason.UNWATCHED)
+        bench.gate.router.ends.forget(bench.gate.registry.get(stream_id), EndReason.UNWATCHED)
     await bench.gate.stream_feed._look()
     assert (await heard(feed)).resync
     news = await heard(feed)

@@ -12,7 +12,7 @@ from edge.errors import BrokenMedia, BrokenSource, Fault, GateError, LimitExceed
 from edge.policy import FailureMode, FailurePolicy, Mode, Policy
 from edge.reasons import VerdictReason
 from edge.reopenings import PER_MINUTE
-from edge.supervise.registry import LiveStream
+from edge.supervise.live_stream import LiveStream
 from edge.telemetry.records import CutDecided, FailureModeUsed, Flagged, WatchingFailed
 from edge.workers.closing import Closing
 from tests.supervise.gate_without_workers import Bench, gate_without_workers
@@ -103,7 +103,7 @@ async def test_an_access_unit_over_the_limit_ends_the_stream_with_what_came_befo
         limit = bench.gate.settings.limits.max_access_unit_bytes
         for index, size in enumerate((100, limit, limit + 1, 100)):
             unit = gate_pb2.AccessUnit(pts_ms=40 * index, dts_ms=40 * index, keyframe=True, data=bytes(size))
-            bench.gate.router.push(stream, unit)
+            bench.gate.router.intake.push(stream, unit)
         answers = await told(stream)
         assert answers[-1].verdict.action == gate_pb2.ACTION_CUT
         sent = bench.workers.sent_to(stream.id)
@@ -237,7 +237,7 @@ async def test_a_call_that_brings_audio_and_no_video_is_cut_unless_the_policy_le
     policy = Policy(failure=FailurePolicy(on_no_video=mode))
     async with gate_without_workers(tmp_path, policy) as bench:
         stream = await pushed(bench)
-        bench.gate.router.push_audio(stream, gate_pb2.AudioUnits(codec="aac"))
+        bench.gate.router.intake.push_audio(stream, gate_pb2.AudioUnits(codec="aac"))
         stream.fed_ms -= 2 * bench.gate.settings.limits.push_stall_ms
         await bench.gate._forget_unwatched()
         await bench.gate._forget_unwatched()
