@@ -23,6 +23,7 @@ from pydantic_settings.exceptions import SettingsError
 from edge.containment import ContainmentMode
 from edge.errors import ConfigError
 from edge.evidence.settings import EvidenceSection
+from edge.fleet.settings import FleetSection
 from edge.pull_sources import LOOPBACK, PullSource, PullSources
 from edge.section import Section, is_local
 from edge.servers.kind import AnyKind
@@ -370,6 +371,7 @@ class Settings(BaseSettings):
     console: ConsoleSection = ConsoleSection()
     webhook: WebhookSection = WebhookSection()
     evidence: EvidenceSection = EvidenceSection()
+    fleet: FleetSection = FleetSection()
     limits: LimitsSection = LimitsSection()
     workers: WorkersSection = WorkersSection()
 

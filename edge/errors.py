@@ -33,7 +33,9 @@ GateError                       what is wrong, where, and whether a retry can he
 ├── UnknownRow                  a row is of a newer gate or was edited by hand: names table, key and column
 ├── AuditBroken                 a row of the audit log was changed: names the row
 ├── EvidenceStoreFailed         the folder or bucket of evidence does not answer (retryable)
-├── EvidenceElsewhere           another gate of the fleet has it on its own disk: names the gate
+├── EvidenceElsewhere           another gate of the fleet has it on its own disk: names the gate, and the way
+│   └── GateAway                that gate does not answer (retryable)
+├── PicturesLate                the pictures of a clip took too long to make (retryable)
 ├── EvidenceErased              it was erased: says when and why
 ├── DecisionsLost               a gate stops with decisions that it could not write
 ├── CapacityExceeded            the gate cannot hold another stream (retryable)
@@ -299,16 +301,34 @@ class EvidenceStoreFailed(GateError):
 
 
 class EvidenceElsewhere(GateError):
-    """Another gate of the fleet has the evidence in a folder of its own."""
+    """Another gate of the fleet has the evidence in a folder of its own, and does not show it."""
 
     reason = "evidence_elsewhere"
 
-    def __init__(self, incident_id: str, gate: str) -> None:
+    def __init__(self, incident_id: str, gate: str, problem: str) -> None:
         super().__init__(
-            f"incident_id: the evidence of {incident_id} is in the folder of gate {gate!r}: ask that gate, "
-            "or set evidence.url to a bucket that all gates share"
+            f"incident_id: the evidence of {incident_id} is in the folder of gate {gate!r}: {problem}"
         )
         self.gate = gate
+
+
+class GateAway(EvidenceElsewhere):
+    """The gate that has the evidence does not answer."""
+
+    retryable = True
+    reason = "gate_away"
+
+
+class PicturesLate(GateError):
+    """The pictures of a clip took too long to make. The machine may be busy."""
+
+    retryable = True
+    reason = "pictures_late"
+
+    def __init__(self, incident_id: str, pause_s: float) -> None:
+        super().__init__(
+            f"incident_id: the pictures of {incident_id} took too long to make: ask again in {pause_s:.0f} s"
+        )
 
 
 class EvidenceErased(GateError):

@@ -153,6 +153,7 @@ async def run_sidecar(
             reloads = BackgroundTasks()
             try:
                 await server.start()
+                gate.announce(server.address)
                 reloading = Reloading(gate, tokens, server.certificates, read)
                 reloads.keep(reloading.run, needed=False)
                 asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloading.asked.set)

@@ -83,6 +83,7 @@ PUBLIC: dict[str, set[str]] = {
         "write_clip",
         "write_incident_record",
     },
+    "edge.fleet": set(),
     "edge.ingest": {
         "Admitted",
         "Closed",

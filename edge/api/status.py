@@ -11,6 +11,7 @@ import grpc
 import structlog
 
 from edge import errors
+from edge.contract.trailing import FAULT, REASON, RETRYABLE
 
 _CODES: tuple[tuple[type[errors.GateError], grpc.StatusCode], ...] = (
     (errors.UnsupportedCodec, grpc.StatusCode.INVALID_ARGUMENT),
@@ -21,7 +22,9 @@ _CODES: tuple[tuple[type[errors.GateError], grpc.StatusCode], ...] = (
     (errors.PermissionRefused, grpc.StatusCode.PERMISSION_DENIED),
     (errors.StaleVersion, grpc.StatusCode.ABORTED),
     (errors.Conflict, grpc.StatusCode.FAILED_PRECONDITION),
+    (errors.GateAway, grpc.StatusCode.UNAVAILABLE),
     (errors.EvidenceElsewhere, grpc.StatusCode.FAILED_PRECONDITION),
+    (errors.PicturesLate, grpc.StatusCode.UNAVAILABLE),
     (errors.EvidenceErased, grpc.StatusCode.NOT_FOUND),
     (errors.UnknownRow, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.ModelError, grpc.StatusCode.FAILED_PRECONDITION),
@@ -38,8 +41,6 @@ _CODES: tuple[tuple[type[errors.GateError], grpc.StatusCode], ...] = (
 INTERNAL = "internal error"
 _MOST_CHARS = 1000
 """A character takes up to twelve bytes in a header, of which gRPC takes 16 KiB at most."""
-REASON, RETRYABLE, FAULT = "edge-reason", "edge-retryable", "edge-fault"
-"""Trailing metadata of each error that the gate raises, unlike those of failed connections."""
 
 _CALLERS_DOING: Final = frozenset(
     {

@@ -32,6 +32,10 @@ listen = "127.0.0.1:8085"         # hooks, /metrics, /healthz
 # url = "https://platform.example/edge-gate"
 # secret = "whsec_…"              # edge-gate webhook secret
 
+# [fleet]                         # gates on one PostgreSQL show each other's evidence
+# address = "gate-1.example:50051"
+# secret = "…"                    # the same on every gate: openssl rand -hex 32
+
 [limits]
 max_streams = 1024
 max_access_unit_bytes = 4194304

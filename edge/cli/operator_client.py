@@ -11,8 +11,8 @@ import grpc
 import typer
 
 from edge.api.auth import Role, parse_tokens
-from edge.api.status import REASON, RETRYABLE
 from edge.contract.gen import operator_pb2_grpc
+from edge.contract.trailing import REASON, RETRYABLE
 from edge.errors import CallFailed, ConfigError, InvalidInput
 from edge.section import grpc_target, is_local
 from edge.settings_file import MAX_KEY_BYTES, read_settings_file

@@ -13,6 +13,7 @@ from grpc import aio
 
 from edge.contract.gate import audio_to_proto
 from edge.contract.gen import gate_pb2, gate_pb2_grpc
+from edge.contract.trailing import FAULT, REASON
 from edge.domain import AccessUnit, Audio, Codec
 from edge.errors import ConfigError, Fault, GateUnavailable, InvalidInput
 from edge.ingest.gate_channel import gate_channel
@@ -22,7 +23,6 @@ from edge.settings_file import MAX_KEY_BYTES, read_settings_text
 
 WatchCall = aio.StreamStreamCall[gate_pb2.WatchRequest, gate_pb2.WatchResponse]
 T = TypeVar("T")
-_FAULT, _REASON = "edge-fault", "edge-reason"
 _BY_PUBLISHER = frozenset(
     {
         grpc.StatusCode.INVALID_ARGUMENT,
@@ -127,13 +127,13 @@ class FinalStatus:
         if self.code is None or self.code is grpc.StatusCode.INTERNAL:
             self.code, self.details = code, _now(call.details()) or ""
             trailing = _now(call.trailing_metadata())
-            self.fault, self.reason = fault_of(code, trailing), str(dict(trailing or ()).get(_REASON, ""))
+            self.fault, self.reason = fault_of(code, trailing), str(dict(trailing or ()).get(REASON, ""))
 
 
 def fault_of(code: grpc.StatusCode, trailing: Iterable[Any] | None) -> Fault:
     """Whose fault ended a call. Where the gate does not say, or gRPC itself has ended the call, the status
     decides. A message over what gRPC takes is RESOURCE_EXHAUSTED, and the publisher chose its size."""
-    said = dict(trailing or ()).get(_FAULT)
+    said = dict(trailing or ()).get(FAULT)
     if said is not None:
         return Fault.PUBLISHER if said == Fault.PUBLISHER else Fault.GATE
     return Fault.PUBLISHER if code in _BY_PUBLISHER else Fault.GATE

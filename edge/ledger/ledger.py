@@ -14,6 +14,7 @@ from edge.ledger.audit import AuditRow, verify_chain
 from edge.ledger.base import PAGE
 from edge.ledger.blocks import Blocks
 from edge.ledger.evidence import EvidenceRecords
+from edge.ledger.gates import FleetGates
 from edge.ledger.incident_changes import ChangedIncidents
 from edge.ledger.incidents import Incidents
 from edge.ledger.models import Models
@@ -38,6 +39,7 @@ class Ledger(
     Models,
     Usage,
     EvidenceRecords,
+    FleetGates,
     ChangedIncidents,
 ):
     """One database. ``Ledger.open`` migrates it first."""

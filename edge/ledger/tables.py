@@ -157,6 +157,14 @@ appeals = Table(
     Column("decision_reason", String(512)),
 )
 
+gates = Table(
+    "gates",
+    metadata,
+    Column("name", String(128), primary_key=True),
+    Column("url", String(300), nullable=False),
+    Column("announced_ms", BigInteger, nullable=False),
+)
+
 audit = Table(
     "audit",
     metadata,

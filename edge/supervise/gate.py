@@ -14,9 +14,10 @@ from edge.clock import Clock
 from edge.config import Settings
 from edge.contract.gen import worker_pb2
 from edge.domain import Block, Publish, StreamId
-from edge.errors import CapacityExceeded, GateError
+from edge.errors import CapacityExceeded, GateError, LedgerUnavailable
 from edge.evidence import INCOMING
 from edge.evidence.bucket_store import BucketStore
+from edge.fleet.gate_link import GateLink
 from edge.ledger import AdmissionView, DurableLedger, FleetFeed
 from edge.match import RecentFootage
 from edge.policy import MAX_REOPEN_MS, Policy
@@ -85,6 +86,7 @@ _PULLED_FACTOR = 20
 """Factor by which a hooked stream that cannot be pulled is kept longer. Its server has not said that it
 ended."""
 _SETTLE_S = 3.0
+_ANNOUNCE_S = 5.0
 _PEOPLE_MS = 5_000
 """How long an operator's change waits for another writer of the ledger."""
 
@@ -179,7 +181,15 @@ class Gate:
         self.model_swap = ModelSwap(context, self.alarms)
         bucket = BucketStore(settings.evidence) if settings.evidence.url else None
         changing = asyncio.Lock()
-        self.evidence = EvidenceReading(context, settings.evidence_folder, bucket, changing)
+        grpc = settings.grpc
+        self.link = GateLink(
+            settings.fleet,
+            ledger.gate,
+            clock,
+            None if grpc.tls_cert is None or grpc.tls_key is None else (grpc.tls_cert, grpc.tls_key),
+            in_clear=grpc.insecure,
+        )
+        self.evidence = EvidenceReading(context, settings.evidence_folder, bucket, changing, self.link)
         self.evidence_keeper = EvidenceKeeper(
             context, settings.evidence_folder, self.evidence.stores, changing, self.alarms
         )
@@ -298,6 +308,24 @@ class Gate:
             )
             self._feed.start()
 
+    def announce(self, listening: str) -> None:
+        """Tells the fleet where this gate is reached. ``listening``: the address that gRPC listens on."""
+        fleet, tls = self.settings.fleet, self.settings.grpc.tls_cert is not None
+        if self.ledger.shared or fleet.address is not None:
+            self._tasks.start(self._announce(fleet.url(listening, tls=tls)))
+
+    async def _announce(self, url: str) -> None:
+        while True:
+            try:
+                if await self.executor.person(
+                    self._context.operator_ledger.announce_gate, url, self.clock.wall_ms()
+                ):
+                    log.info("announced to the fleet", url=url)
+                return
+            except LedgerUnavailable as error:
+                log.warning("other gates do not know yet where this one is", error=str(error))
+            await asyncio.sleep(_ANNOUNCE_S)
+
     async def _prepare_pullers(self) -> None:
         if self._pulled_servers:
             await self._pullers.prepare()
@@ -339,6 +367,7 @@ class Gate:
                 stream.responses.close(CapacityExceeded("the gate is stopping"))
         self._tasks.cancel()
         await self._cutter.close()
+        await self.link.close()
         await self._pullers.stop()
         await self.pool.stop()
         await self._write_usage()

@@ -130,7 +130,9 @@ async def gate_without_workers(
     settings = Settings(data_dir=folder, **settings_given)
     settings.evidence_folder.mkdir(parents=True)
     server, recorded = Server(), RecordingBackend()
-    opened = FailingLedger.open(f"sqlite:///{ledger or folder / 'ledger.db'}", folder / "journal")
+    opened = FailingLedger.open(
+        f"sqlite:///{ledger or folder / 'ledger.db'}", folder / "journal", gate=settings.gate_name
+    )
     clock, wanted = clock or SystemClock(), worker_settings(settings.banks)
     workers = RecordingPool(settings.workers, wanted, clock)
     pullers = RecordingPullers(PullSettings(), clock)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -17,15 +18,16 @@ from edge.errors import (
     EvidenceStoreFailed,
     InvalidInput,
     LedgerUnavailable,
-    NoPlace,
     NotFound,
+    PicturesLate,
 )
-from edge.evidence import posters_contained, write_incident_record
+from edge.evidence import contained_posters, posters_contained, write_incident_record
 from edge.evidence.double import BucketDouble
 from edge.ledger import Ledger
 from edge.reasons import VerdictReason
-from edge.supervise import evidence_reading
-from edge.supervise.evidence_reading import CHUNK_BYTES, EvidenceReading
+from edge.supervise import own_evidence
+from edge.supervise.evidence_parts import CHUNK_BYTES
+from edge.supervise.evidence_reading import EvidenceReading
 from tests.match.test_incident_bank import clip_of
 from tests.supervise.gate_without_workers import Bench, gate_without_workers
 
@@ -84,18 +86,6 @@ async def test_any_range_of_a_clip_comes_in_bounded_pieces(bench: Bench) -> None
             await bench.gate.evidence.clip(incident.id, "rita", begin)
 
 
-async def test_without_a_place_no_answer_begins(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evidence_reading, "_READINGS", 1)
-    evidence = EvidenceReading(bench.gate._context, bench.gate.settings.evidence_folder)
-    incident = opened(bench, b"clip")
-    found = await evidence.clip(incident.id, "rita")
-    assert await anext(found.chunks) == b"clip"
-    with pytest.raises(NoPlace, match="evidence readings"):
-        await evidence.clip(incident.id, "rolf")
-    assert await anext(found.chunks, None) is None
-    assert (await evidence.clip(incident.id, "rolf")).total_bytes == 4
-
-
 async def test_who_reads_is_audited_once_a_reading(bench: Bench) -> None:
     incident = opened(bench, b"clip")
     evidence, clock = bench.gate.evidence, bench.gate.clock
@@ -147,7 +137,7 @@ async def test_a_clip_that_cannot_be_decoded_has_no_pictures(
         tried.append(path)
         return await decode(path, moments_ms, containment)
 
-    monkeypatch.setattr(evidence_reading, "posters_contained", counted)
+    monkeypatch.setattr(own_evidence, "posters_contained", counted)
     for who in ("rita", "rolf"):
         with pytest.raises(BrokenMedia, match="no picture"):
             await bench.gate.evidence.posters(incident.id, who)
@@ -187,7 +177,7 @@ async def test_what_another_gate_keeps_is_named(bench: Bench) -> None:
     )
     other.record_incident(incident, 1)
     other.close()
-    with pytest.raises(EvidenceElsewhere, match=r"folder of gate 'edge-2'.*evidence\.url"):
+    with pytest.raises(EvidenceElsewhere, match=r"folder of gate 'edge-2'.*fleet\.secret.*evidence\.url"):
         await bench.gate.evidence.clip(incident.id, "rita")
 
 
@@ -217,3 +207,30 @@ async def test_a_bucket_shows_what_any_gate_decided(bench: Bench, tmp_path: Path
     bucket.away = True
     with pytest.raises(EvidenceStoreFailed):
         await evidence.account(incident.id, "rita")
+
+
+async def test_pictures_that_take_too_long_are_tried_again_soon(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    incident, clock, tried = opened(bench, b"clip"), bench.gate.clock, list[float]()
+    assert isinstance(clock, ManualClock)
+
+    async def busy(path: Path, moments_ms: Sequence[int], containment: ContainmentMode) -> bytes:
+        tried.append(clock.monotonic_ms())
+        raise TimeoutError
+
+    monkeypatch.setattr(own_evidence, "posters_contained", busy)
+    for _ in range(200):
+        with pytest.raises(PicturesLate, match=r"ask again in \d+ s") as late:
+            await bench.gate.evidence.posters(incident.id, "rita")
+        assert late.value.retryable
+        clock.advance_ms(10_000)
+    pauses_s = [(after - before) / 1000 for before, after in pairwise(tried)]
+    assert pauses_s[:3] == [20, 30, 60], "soon: it may be the machine's fault"
+    assert pauses_s[-1] == 600, "and seldom: it may be the clip's"
+
+
+async def test_the_time_of_the_decoder_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contained_posters, "_MOST_S", 0.01)
+    with pytest.raises(TimeoutError):
+        await posters_contained(tmp_path / "clip.mp4", [0], ContainmentMode.OFF)

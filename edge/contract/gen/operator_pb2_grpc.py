@@ -282,8 +282,9 @@ class OperatorServicer:
     def GetEvidence(self, request, context):
         """viewer. The evidence of an incident, one part a call: its clip or a range of the clip's bytes, pictures of it,
         or what the machine has to say of it. The audit log says who has read which part; what one person reads
-        of a part within ten minutes is one entry. FAILED_PRECONDITION names the gate of a fleet that has the evidence
-        in a folder of its own. NOT_FOUND where there is no clip, not yet or any more.
+        of a part within ten minutes is one entry. What another gate of the fleet has in its folder is fetched from there:
+        UNAVAILABLE names a gate that is away, and FAILED_PRECONDITION one that announces no address or shares no secret.
+        NOT_FOUND where there is no clip, not yet or any more.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -88,8 +88,9 @@ class OperatorStub:
     GetEvidence: _grpc.UnaryStreamMultiCallable[_operator_pb2.GetEvidenceRequest, _operator_pb2.EvidenceChunk]
     """viewer. The evidence of an incident, one part a call: its clip or a range of the clip's bytes, pictures of it,
     or what the machine has to say of it. The audit log says who has read which part; what one person reads
-    of a part within ten minutes is one entry. FAILED_PRECONDITION names the gate of a fleet that has the evidence
-    in a folder of its own. NOT_FOUND where there is no clip, not yet or any more.
+    of a part within ten minutes is one entry. What another gate of the fleet has in its folder is fetched from there:
+    UNAVAILABLE names a gate that is away, and FAILED_PRECONDITION one that announces no address or shares no secret.
+    NOT_FOUND where there is no clip, not yet or any more.
     """
     HoldEvidence: _grpc.UnaryUnaryMultiCallable[_operator_pb2.HoldEvidenceRequest, _operator_pb2.Incident]
     """admin. Puts the evidence of an incident on hold, or releases it. Nothing erases what is on hold, neither its age nor
@@ -181,8 +182,9 @@ class OperatorAsyncStub(OperatorStub):
     GetEvidence: _aio.UnaryStreamMultiCallable[_operator_pb2.GetEvidenceRequest, _operator_pb2.EvidenceChunk]  # type: ignore[assignment]
     """viewer. The evidence of an incident, one part a call: its clip or a range of the clip's bytes, pictures of it,
     or what the machine has to say of it. The audit log says who has read which part; what one person reads
-    of a part within ten minutes is one entry. FAILED_PRECONDITION names the gate of a fleet that has the evidence
-    in a folder of its own. NOT_FOUND where there is no clip, not yet or any more.
+    of a part within ten minutes is one entry. What another gate of the fleet has in its folder is fetched from there:
+    UNAVAILABLE names a gate that is away, and FAILED_PRECONDITION one that announces no address or shares no secret.
+    NOT_FOUND where there is no clip, not yet or any more.
     """
     HoldEvidence: _aio.UnaryUnaryMultiCallable[_operator_pb2.HoldEvidenceRequest, _operator_pb2.Incident]  # type: ignore[assignment]
     """admin. Puts the evidence of an incident on hold, or releases it. Nothing erases what is on hold, neither its age nor
@@ -355,8 +357,9 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_operator_pb2.EvidenceChunk], _abc.AsyncIterator[_operator_pb2.EvidenceChunk]]:
         """viewer. The evidence of an incident, one part a call: its clip or a range of the clip's bytes, pictures of it,
         or what the machine has to say of it. The audit log says who has read which part; what one person reads
-        of a part within ten minutes is one entry. FAILED_PRECONDITION names the gate of a fleet that has the evidence
-        in a folder of its own. NOT_FOUND where there is no clip, not yet or any more.
+        of a part within ten minutes is one entry. What another gate of the fleet has in its folder is fetched from there:
+        UNAVAILABLE names a gate that is away, and FAILED_PRECONDITION one that announces no address or shares no secret.
+        NOT_FOUND where there is no clip, not yet or any more.
         """
 
     @_abc_1.abstractmethod

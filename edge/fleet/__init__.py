@@ -1,0 +1,1 @@
+"""How the gates of a fleet ask each other for what only one of them has."""
