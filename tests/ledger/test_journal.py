@@ -135,7 +135,7 @@ def test_what_is_appended_while_the_journal_is_read_is_not_cleared(
 def test_the_journal_counts_its_own_strikes_and_the_ladder_counts_all(
     store: Store, make_incident: MakeIncident
 ) -> None:
-    ledger = DurableLedger.open(store.url, store.journal)
+    ledger = DurableLedger.open(store.url, store.journal, busy_timeout_ms=1500)
     ledger.record_violation(make_incident(), SANCTION, NOW)
     with store.locked():
         second = ledger.record_violation(make_incident(), SANCTION, NOW)
@@ -144,7 +144,7 @@ def test_the_journal_counts_its_own_strikes_and_the_ladder_counts_all(
         assert {second.durable_in, third.durable_in} == {"journal"}
         assert [v.blocks[0].until_ms - NOW for v in (second, third)] == [30 * DAY_MS, 180 * DAY_MS]
         ledger.close()
-    reopened = DurableLedger.open(store.url, store.journal)
+    reopened = DurableLedger.open(store.url, store.journal, busy_timeout_ms=1500)
     assert len(reopened.strikes_of("anna")) == 3
     ends = {block.id: block.until_ms for block in reopened.active_blocks(NOW)}
     assert [ends[v.blocks[0].id] for v in (second, third)] == [NOW + 180 * DAY_MS, PERMANENT_MS]
@@ -156,7 +156,7 @@ def test_the_journal_counts_its_own_strikes_and_the_ladder_counts_all(
 def test_a_commit_that_went_through_unheard_is_the_same_violation(
     store: Store, make_incident: MakeIncident
 ) -> None:
-    ledger = DurableLedger.open(store.url, store.journal)
+    ledger = DurableLedger.open(store.url, store.journal, busy_timeout_ms=1500)
     incident = make_incident()
     committed = ledger.record_violation(incident, SANCTION, NOW)
     unheard = make_violation(incident, SANCTION, (), NOW)
@@ -169,7 +169,7 @@ def test_a_commit_that_went_through_unheard_is_the_same_violation(
 
 def test_violations_arrive_while_the_journal_goes_home(store: Store, make_incident: MakeIncident) -> None:
     """Two threads of a gate do these, so nothing may be lost between reading and clearing."""
-    ledger = DurableLedger.open(store.url, store.journal)
+    ledger = DurableLedger.open(store.url, store.journal, busy_timeout_ms=1500)
     incidents = [make_incident(f"b{number}") for number in range(60)]
     for incident in incidents[:10]:
         Journal(store.journal).append(Violated(make_violation(incident, SANCTION, (), NOW), SANCTION))
@@ -204,13 +204,13 @@ def everything_of_a_night(ledger: DurableLedger, make_incident: MakeIncident) ->
 def test_all_that_the_gate_decides_while_the_ledger_is_away_is_there_once_afterwards(
     store: Store, make_incident: MakeIncident
 ) -> None:
-    ledger = DurableLedger.open(store.url, store.journal)
+    ledger = DurableLedger.open(store.url, store.journal, busy_timeout_ms=1500)
     with store.locked():
         cut, flag = everything_of_a_night(ledger, make_incident)
         assert ledger.away
     before = store.journal.read_bytes()
     ledger.close()
-    ledger = DurableLedger.open(store.url, store.journal)
+    ledger = DurableLedger.open(store.url, store.journal, busy_timeout_ms=1500)
     stored = ledger.incident(cut.id)
     assert (stored.cut_asked_ms, stored.cut_confirmed_ms, stored.confirmed_by) == (NOW + 1, NOW + 2, "hook")
     assert stored.evidence_path == "/evidence/clip.mp4"
@@ -228,7 +228,7 @@ def test_all_that_the_gate_decides_while_the_ledger_is_away_is_there_once_afterw
     # The process was killed between the last commit and the emptying of the journal.
     ledger.close()
     store.journal.write_bytes(before)
-    ledger = DurableLedger.open(store.url, store.journal)
+    ledger = DurableLedger.open(store.url, store.journal, busy_timeout_ms=1500)
     assert ledger.audit_verify() == len(written)
     assert store.journal.stat().st_size == 0
     assert not store.journal.with_suffix(".damaged").exists()
@@ -299,7 +299,7 @@ def test_a_journal_that_was_half_brought_home_goes_on_behind_it(
 def test_a_mark_of_an_incident_that_never_reached_the_ledger_is_kept_for_people(
     store: Store, make_incident: MakeIncident
 ) -> None:
-    ledger = DurableLedger.open(store.url, store.journal)
+    ledger = DurableLedger.open(store.url, store.journal, busy_timeout_ms=1500)
     with store.locked():
         ledger.record_incident(make_incident(action=Action.FLAG), NOW)
         ledger.mark_cut_asked("in_none", NOW)
@@ -316,7 +316,7 @@ def test_a_disk_that_takes_nothing_is_unavailable(
     folder.mkdir()
     with pytest.raises(LedgerUnavailable, match="journal"):
         Journal(folder).append(make(make_incident))
-    ledger = DurableLedger.open(store.url, store.journal)
+    ledger = DurableLedger.open(store.url, store.journal, busy_timeout_ms=1500)
     store.journal.mkdir()
     with store.locked(), pytest.raises(LedgerUnavailable):
         ledger.record_violation(make_incident(), SANCTION, NOW)
