@@ -26,7 +26,7 @@ import grpc
 from benchmarks._media import Loop
 from benchmarks.servers.flv_publisher import flv_messages
 from edge.api.auth import Role
-from edge.cli.operator_client import operator
+from edge.cli.operator_client import GateConnection
 from edge.contract.gen import gate_pb2, gate_pb2_grpc, operator_pb2
 from edge.domain import AccessUnit, Codec
 from edge.errors import GateError
@@ -295,7 +295,7 @@ class Flood:
     def _set_policy(self, text: str) -> None:
         with (
             contextlib.suppress(*_EXPECTED),
-            operator(self.plan.gate, self.plan.tokens, None, Role.ADMIN) as (stub, metadata),
+            GateConnection(self.plan.gate, self.plan.tokens).operator(Role.ADMIN) as (stub, metadata),
         ):
             request = operator_pb2.SetPolicyRequest(json=text, reason="siege")
             stub.SetPolicy(request, metadata=metadata, timeout=10)

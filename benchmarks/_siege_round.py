@@ -30,7 +30,7 @@ from benchmarks._publishers import Plan as Publishers
 from benchmarks._siege_floods import Plan as FloodPlan
 from benchmarks.servers.flv_publisher import publish
 from edge.api.auth import Role
-from edge.cli.operator_client import operator
+from edge.cli.operator_client import GateConnection
 from edge.contract.gen import gate_pb2, gate_pb2_grpc, operator_pb2
 from edge.errors import ConfigError, GateError
 from edge.gate_process import GateProcess
@@ -444,7 +444,7 @@ def _ingest(code: Path, gate: str, folder: Path) -> Iterator[str]:
 def _set_policy(gate: GateProcess) -> str:
     """Lets only known footage lead to a cut, and streams begin calm. Returns the policy as JSON."""
     never = {"release_at": 1.0, "raise_at": 1.0, "flag_at": 1.0, "cut_at": 1.0}
-    with operator(gate.grpc, gate.tokens, None, Role.ADMIN) as (stub, metadata):
+    with GateConnection(gate.grpc, gate.tokens).operator(Role.ADMIN) as (stub, metadata):
         policy = json.loads(stub.GetPolicy(operator_pb2.GetPolicyRequest(), metadata=metadata).json)
         policy["categories"] = dict.fromkeys(policy["categories"], never)
         policy["tiers"] |= {"start_alert_ms": 0, "bitrate_jump": 0.0}

@@ -45,7 +45,7 @@ from benchmarks._percentiles import percentiles
 from benchmarks.servers.flv_publisher import publish
 from edge.api.auth import Role
 from edge.cli.demo_footage import shared_data
-from edge.cli.operator_client import operator
+from edge.cli.operator_client import GateConnection
 from edge.contract.gen import gate_pb2, operator_pb2
 from edge.detect import PackFiles, default_model_directory, model_directory, read_pack
 from edge.detect.importing.joined_pack import join_pack
@@ -132,7 +132,7 @@ def _saw(newest_ms: int, programme: Programme) -> float:
 
 def _incidents(gate: GateProcess, broadcaster: str) -> list[operator_pb2.Incident]:
     """Its incidents that a FLAG or a CUT opened, and that were acted on."""
-    with operator(gate.grpc, gate.tokens, None, Role.VIEWER) as (stub, metadata):
+    with GateConnection(gate.grpc, gate.tokens).operator(Role.VIEWER) as (stub, metadata):
         request = operator_pb2.ListIncidentsRequest(broadcaster=broadcaster)
         found = stub.ListIncidents(request, metadata=metadata, timeout=10).incidents
     acted = (gate_pb2.ACTION_FLAG, gate_pb2.ACTION_CUT)

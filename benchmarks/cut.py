@@ -37,7 +37,7 @@ from benchmarks._reconnects import reconnects
 from benchmarks.servers.flv_publisher import publish
 from edge.api.auth import Role
 from edge.cli.demo_footage import demo_footage, shared_data
-from edge.cli.operator_client import operator
+from edge.cli.operator_client import GateConnection
 from edge.contract.gen import operator_pb2
 from edge.errors import GateError, NotFound, PublishRejected
 from edge.gate_process import ENFORCING, GateProcess
@@ -105,7 +105,7 @@ def _incident(gate: GateProcess, broadcaster: str, published_all: bool) -> opera
     Raises NoVerdict when all was published and there is no incident at all.
     """
     deadline = time.monotonic() + _INCIDENT_WAIT_S
-    with operator(gate.grpc, gate.tokens, None, Role.VIEWER) as (stub, metadata):
+    with GateConnection(gate.grpc, gate.tokens).operator(Role.VIEWER) as (stub, metadata):
         request = operator_pb2.ListIncidentsRequest(broadcaster=broadcaster)
         while time.monotonic() < deadline:
             found = stub.ListIncidents(request, metadata=metadata, timeout=10).incidents
@@ -199,7 +199,7 @@ async def measure(
 
 
 def _set_budget(gate: GateProcess, budget_ms: int) -> None:
-    with operator(gate.grpc, gate.tokens, None, Role.ADMIN) as (stub, metadata):
+    with GateConnection(gate.grpc, gate.tokens).operator(Role.ADMIN) as (stub, metadata):
         policy = json.loads(stub.GetPolicy(operator_pb2.GetPolicyRequest(), metadata=metadata).json)
         text = json.dumps({**policy, "budget_ms": budget_ms})
         stub.SetPolicy(operator_pb2.SetPolicyRequest(json=text, reason="benchmark"), metadata=metadata)

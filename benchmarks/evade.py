@@ -32,7 +32,7 @@ from benchmarks._hidden_footage import PATTERNS, Hidden, hidden_stream, pictures
 from benchmarks._percentiles import percentiles
 from edge.api.auth import Role
 from edge.cli.demo_footage import demo_footage
-from edge.cli.operator_client import operator
+from edge.cli.operator_client import GateConnection
 from edge.contract.gate import tier_from_proto
 from edge.contract.gen import gate_pb2, gate_pb2_grpc, operator_pb2
 from edge.errors import NotFound
@@ -186,7 +186,7 @@ def report(
 
 
 def _set_looks(gate: GateProcess, looks: dict[str, Any]) -> None:
-    with operator(gate.grpc, gate.tokens, None, Role.ADMIN) as (stub, metadata):
+    with GateConnection(gate.grpc, gate.tokens).operator(Role.ADMIN) as (stub, metadata):
         policy = json.loads(stub.GetPolicy(operator_pb2.GetPolicyRequest(), metadata=metadata).json)
         policy["looks"] |= looks
         policy["failure"]["on_capacity"] = "allow"

@@ -33,7 +33,7 @@ from benchmarks.attack import pack_with_ears
 from benchmarks.servers.flv_publisher import publish
 from edge.api.auth import Role
 from edge.cli.demo_footage import shared_data
-from edge.cli.operator_client import operator
+from edge.cli.operator_client import GateConnection
 from edge.contract.gen import operator_pb2
 from edge.detect import default_model_directory, model_directory, read_pack
 from edge.errors import GateError, NotFound
@@ -45,7 +45,7 @@ _SETTLE_S: Final = 2.0
 
 def switch(gate: GateProcess, categories: Collection[str], *, on: bool) -> None:
     """Switches categories of the policy in force on or off."""
-    with operator(gate.grpc, gate.tokens, None, Role.ADMIN) as (stub, metadata):
+    with GateConnection(gate.grpc, gate.tokens).operator(Role.ADMIN) as (stub, metadata):
         policy = json.loads(stub.GetPolicy(operator_pb2.GetPolicyRequest(), metadata=metadata).json)
         for name in categories:
             policy["categories"][name]["enabled"] = on

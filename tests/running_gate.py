@@ -6,7 +6,7 @@ import time
 from urllib.request import urlopen
 
 from edge.api.auth import Role
-from edge.cli.operator_client import operator
+from edge.cli.operator_client import GateConnection
 from edge.contract.gen import operator_pb2
 from edge.gate_process import GateProcess
 
@@ -29,7 +29,7 @@ def until_metric(gate: GateProcess, line: str) -> None:
 
 def block(gate: GateProcess, subject: str, kind: str = "broadcaster") -> None:
     """Adds a manual block for an hour."""
-    with operator(gate.grpc, gate.tokens, None, Role.REVIEWER) as (stub, metadata):
+    with GateConnection(gate.grpc, gate.tokens).operator(Role.REVIEWER) as (stub, metadata):
         request = operator_pb2.AddBlockRequest(
             subject_kind=kind, subject=subject, duration_ms=3_600_000, reason="test"
         )
@@ -39,7 +39,7 @@ def block(gate: GateProcess, subject: str, kind: str = "broadcaster") -> None:
 def evidenced(gate: GateProcess, broadcaster: str) -> operator_pb2.Incident:
     """Waits until the incident's cut is proven and its clip is written."""
     deadline = time.monotonic() + PATIENCE_S
-    with operator(gate.grpc, gate.tokens, None, Role.VIEWER) as (stub, metadata):
+    with GateConnection(gate.grpc, gate.tokens).operator(Role.VIEWER) as (stub, metadata):
         while True:
             request = operator_pb2.ListIncidentsRequest(broadcaster=broadcaster)
             found = stub.ListIncidents(request, metadata=metadata, timeout=10).incidents

@@ -8,18 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from edge.api.auth import Role
-from edge.cli.operator_client import (
-    CALL_TIMEOUT_S,
-    DEFAULT_GATE,
-    DEFAULT_TOKENS,
-    AsOption,
-    CaOption,
-    CertOption,
-    GateOption,
-    InsecureOption,
-    TokensOption,
-    operator,
-)
+from edge.cli.operator_client import CALL_TIMEOUT_S, GateConnection, asks_gate
 from edge.cli.output import JsonOption, print_json, print_line, print_table, reports_errors, when
 from edge.contract.gen import operator_pb2
 from edge.errors import InvalidInput
@@ -56,41 +45,36 @@ def as_dict(appeal: operator_pb2.Appeal) -> dict[str, Any]:
 
 @app.command("file")
 @reports_errors
+@asks_gate
 def file_appeal(
     text: Annotated[
         str, typer.Argument(help="What the broadcaster says, at most 4 KiB; - reads it from stdin.")
     ],
     incident: Annotated[str, typer.Option(help="Incident that it is against.")] = "",
     block: Annotated[str, typer.Option(help="Block that it is against, as the refusal named it.")] = "",
-    name: AsOption = "",
-    gate: GateOption = DEFAULT_GATE,
-    tokens: TokensOption = DEFAULT_TOKENS,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    insecure: InsecureOption = False,
+    *,
+    connection: GateConnection,
     as_json: JsonOption = False,
 ) -> None:
     """File an appeal for a broadcaster, against an incident or a block."""
     if text == "-":
         text = sys.stdin.read(64 * 1024)
     request = operator_pb2.FileAppealRequest(incident_id=incident, block_id=block, text=text)
-    with operator(gate, tokens, ca, Role.PLATFORM, name, cert=cert, insecure=insecure) as (stub, metadata):
+    with connection.operator(Role.PLATFORM) as (stub, metadata):
         appeal = stub.FileAppeal(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
     _show(appeal, as_json, f"filed as {appeal.id}")
 
 
 @app.command("list")
 @reports_errors
+@asks_gate
 def list_appeals(
     state: Annotated[str, typer.Option(help="open, granted or denied; empty: all.")] = "",
     broadcaster: Annotated[str, typer.Option(help="Only of this broadcaster.")] = "",
     incident: Annotated[str, typer.Option(help="Only against this incident.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 100,
-    gate: GateOption = DEFAULT_GATE,
-    tokens: TokensOption = DEFAULT_TOKENS,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    insecure: InsecureOption = False,
+    *,
+    connection: GateConnection,
     as_json: JsonOption = False,
 ) -> None:
     """List appeals, newest first."""
@@ -99,7 +83,7 @@ def list_appeals(
     request = operator_pb2.ListAppealsRequest(broadcaster=broadcaster, incident_id=incident, limit=limit)
     if state:
         request.state = _STATES[state]
-    with operator(gate, tokens, ca, Role.VIEWER, cert=cert, insecure=insecure) as (stub, metadata):
+    with connection.operator(Role.VIEWER) as (stub, metadata):
         appeals = stub.ListAppeals(request, metadata=metadata, timeout=CALL_TIMEOUT_S).appeals
     if as_json:
         print_json([as_dict(appeal) for appeal in appeals])
@@ -124,21 +108,18 @@ def list_appeals(
 
 @app.command()
 @reports_errors
+@asks_gate
 def decide(
     appeal_id: Annotated[str, typer.Argument(help="As `appeal list` shows it.")],
     reason: Annotated[str, typer.Option(help="Reason, kept on record.")],
     grant: Annotated[bool, typer.Option("--grant/--deny", help="Whether live access is given back.")],
-    name: AsOption = "",
-    gate: GateOption = DEFAULT_GATE,
-    tokens: TokensOption = DEFAULT_TOKENS,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    insecure: InsecureOption = False,
+    *,
+    connection: GateConnection,
     as_json: JsonOption = False,
 ) -> None:
     """Decide an appeal. A grant overturns the incident or lifts the block. A denial confirms it."""
     request = operator_pb2.DecideAppealRequest(appeal_id=appeal_id, grant=grant, reason=reason)
-    with operator(gate, tokens, ca, Role.REVIEWER, name, cert=cert, insecure=insecure) as (stub, metadata):
+    with connection.operator(Role.REVIEWER) as (stub, metadata):
         appeal = stub.DecideAppeal(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
     word = _WORDS.get(appeal.state, "unknown")
     _show(appeal, as_json, f"{appeal.id} is {word if word != 'open' else 'open: a second person is needed'}")

@@ -8,18 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from edge.api.auth import Role
-from edge.cli.operator_client import (
-    CALL_TIMEOUT_S,
-    DEFAULT_GATE,
-    DEFAULT_TOKENS,
-    AsOption,
-    CaOption,
-    CertOption,
-    GateOption,
-    InsecureOption,
-    TokensOption,
-    operator,
-)
+from edge.cli.operator_client import CALL_TIMEOUT_S, GateConnection, asks_gate
 from edge.cli.output import JsonOption, print_json, print_line, print_table, reports_errors, when
 from edge.contract.gen import operator_pb2
 from edge.errors import InvalidInput
@@ -75,21 +64,19 @@ def until(block: operator_pb2.Block) -> str:
 
 @app.command("list")
 @reports_errors
+@asks_gate
 def list_blocks(
     ended: Annotated[bool, typer.Option("--ended", help="Include blocks that ended or were lifted.")] = False,
     subject: Annotated[
         str, typer.Option(help="Only of this broadcaster, key, address, network or NAME=VALUE.")
     ] = "",
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 100,
-    gate: GateOption = DEFAULT_GATE,
-    tokens: TokensOption = DEFAULT_TOKENS,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    insecure: InsecureOption = False,
+    *,
+    connection: GateConnection,
     as_json: JsonOption = False,
 ) -> None:
     """List blocks, newest first."""
-    with operator(gate, tokens, ca, Role.VIEWER, cert=cert, insecure=insecure) as (stub, metadata):
+    with connection.operator(Role.VIEWER) as (stub, metadata):
         request = operator_pb2.ListBlocksRequest(include_ended=ended, subject=subject, limit=limit)
         blocks = stub.ListBlocks(request, metadata=metadata, timeout=CALL_TIMEOUT_S).blocks
     if as_json:
@@ -115,6 +102,7 @@ def list_blocks(
 
 @app.command()
 @reports_errors
+@asks_gate
 def add(
     subject: Annotated[
         str,
@@ -126,11 +114,8 @@ def add(
     duration: Annotated[str, typer.Option("--for", help="90m, 24h, 30d … or permanent.")] = "30d",
     kind: Annotated[str, typer.Option(help="broadcaster, stream_key, address or attribute.")] = "broadcaster",
     app_name: Annotated[str, typer.Option("--app", help="Only in this application.")] = "",
-    gate: GateOption = DEFAULT_GATE,
-    tokens: TokensOption = DEFAULT_TOKENS,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    insecure: InsecureOption = False,
+    *,
+    connection: GateConnection,
     as_json: JsonOption = False,
 ) -> None:
     """Deny live access from now on and cut the subject's running streams."""
@@ -141,25 +126,23 @@ def add(
         duration_ms=parse_duration_ms(duration),
         reason=reason,
     )
-    with operator(gate, tokens, ca, Role.REVIEWER, cert=cert, insecure=insecure) as (stub, metadata):
+    with connection.operator(Role.REVIEWER) as (stub, metadata):
         block = stub.AddBlock(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
     _show(block, as_json, f"{block.subject} is blocked until {until(block)} ({block.id})")
 
 
 @app.command()
 @reports_errors
+@asks_gate
 def lift(
     block_id: Annotated[str, typer.Argument(help="Id of the block, from `block list`.")],
     reason: Annotated[str, typer.Option(help="Reason, kept on record.")],
-    gate: GateOption = DEFAULT_GATE,
-    tokens: TokensOption = DEFAULT_TOKENS,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    insecure: InsecureOption = False,
+    *,
+    connection: GateConnection,
     as_json: JsonOption = False,
 ) -> None:
     """Restore live access."""
-    with operator(gate, tokens, ca, Role.REVIEWER, cert=cert, insecure=insecure) as (stub, metadata):
+    with connection.operator(Role.REVIEWER) as (stub, metadata):
         request = operator_pb2.LiftBlockRequest(block_id=block_id, reason=reason)
         block = stub.LiftBlock(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
     _show(block, as_json, f"{block.subject} may go live again ({block.id})")
@@ -167,19 +150,16 @@ def lift(
 
 @app.command()
 @reports_errors
+@asks_gate
 def confirm(
     block_id: Annotated[str, typer.Argument(help="Id of the block, from `block list`.")],
     reason: Annotated[str, typer.Option(help="Reason, kept on record.")],
-    name: AsOption = "",
-    gate: GateOption = DEFAULT_GATE,
-    tokens: TokensOption = DEFAULT_TOKENS,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    insecure: InsecureOption = False,
+    *,
+    connection: GateConnection,
     as_json: JsonOption = False,
 ) -> None:
     """Confirm a permanent manual block as the second person, where the policy wants two."""
-    with operator(gate, tokens, ca, Role.REVIEWER, name, cert=cert, insecure=insecure) as (stub, metadata):
+    with connection.operator(Role.REVIEWER) as (stub, metadata):
         request = operator_pb2.ConfirmBlockRequest(block_id=block_id, reason=reason)
         block = stub.ConfirmBlock(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
     _show(block, as_json, f"{block.subject} is blocked until {until(block)} ({block.id})")

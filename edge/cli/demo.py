@@ -224,11 +224,11 @@ def _outcome(
 def _incident(gate: GateProcess) -> dict[str, Any]:
     """Waits for the evidence clip of the cut and returns its incident."""
     from edge.api.auth import Role
-    from edge.cli.operator_client import operator
+    from edge.cli.operator_client import GateConnection
     from edge.contract.gen import operator_pb2
 
     deadline = time.monotonic() + _EVIDENCE_WAIT_S
-    with operator(gate.grpc, gate.tokens, None, Role.VIEWER) as (stub, metadata):
+    with GateConnection(gate.grpc, gate.tokens).operator(Role.VIEWER) as (stub, metadata):
         while True:
             request = operator_pb2.ListIncidentsRequest(broadcaster=_BROADCASTER)
             found = [

@@ -14,18 +14,7 @@ from edge.cli.incident_evidence import evidence
 from edge.cli.incident_values import LEFT_OUT, STATES, WORDS, as_dict, banking_dict
 from edge.cli.incident_watch import watch
 from edge.cli.ledger_reader import SinceOption, UntilOption, parse_when
-from edge.cli.operator_client import (
-    CALL_TIMEOUT_S,
-    DEFAULT_GATE,
-    DEFAULT_TOKENS,
-    AsOption,
-    CaOption,
-    CertOption,
-    GateOption,
-    InsecureOption,
-    TokensOption,
-    operator,
-)
+from edge.cli.operator_client import CALL_TIMEOUT_S, GateConnection, asks_gate
 from edge.cli.output import JsonOption, print_json, print_line, print_table, reports_errors, when
 from edge.clock import SystemClock
 from edge.contract.gen import operator_pb2
@@ -74,6 +63,7 @@ def _witness_lines(incident: operator_pb2.Incident) -> list[str]:
 
 @app.command("list")
 @reports_errors
+@asks_gate
 def list_incidents(
     state: Annotated[str, typer.Option(help=f"{', '.join(STATES)}; empty: all.")] = "",
     category: Annotated[str, typer.Option(help="Only of this category.")] = "",
@@ -84,11 +74,8 @@ def list_incidents(
     until: UntilOption = None,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 100,
     before: Annotated[str, typer.Option(help="Last id of the previous page.")] = "",
-    gate: GateOption = DEFAULT_GATE,
-    tokens: TokensOption = DEFAULT_TOKENS,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    insecure: InsecureOption = False,
+    *,
+    connection: GateConnection,
     as_json: JsonOption = False,
 ) -> None:
     """List incidents, newest first."""
@@ -107,7 +94,7 @@ def list_incidents(
     )
     if state:
         request.state = STATES[state]
-    with operator(gate, tokens, ca, Role.VIEWER, cert=cert, insecure=insecure) as (stub, metadata):
+    with connection.operator(Role.VIEWER) as (stub, metadata):
         incidents = stub.ListIncidents(request, metadata=metadata, timeout=CALL_TIMEOUT_S).incidents
     found = [as_dict(incident) for incident in incidents]
     if as_json:
@@ -133,17 +120,15 @@ def list_incidents(
 
 @app.command()
 @reports_errors
+@asks_gate
 def show(
     incident_id: IdArgument,
-    gate: GateOption = DEFAULT_GATE,
-    tokens: TokensOption = DEFAULT_TOKENS,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    insecure: InsecureOption = False,
+    *,
+    connection: GateConnection,
     as_json: JsonOption = False,
 ) -> None:
     """Show an incident: its causes, evidence, strike, blocks and appeals."""
-    with operator(gate, tokens, ca, Role.VIEWER, cert=cert, insecure=insecure) as (stub, metadata):
+    with connection.operator(Role.VIEWER) as (stub, metadata):
         request = operator_pb2.GetIncidentRequest(incident_id=incident_id)
         case = stub.GetIncident(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
     one = as_dict(case.incident)
@@ -191,19 +176,16 @@ def show(
 
 @app.command()
 @reports_errors
+@asks_gate
 def claim(
     incident_id: IdArgument,
     release: Annotated[bool, typer.Option("--release", help="Release the claim instead.")] = False,
-    name: AsOption = "",
-    gate: GateOption = DEFAULT_GATE,
-    tokens: TokensOption = DEFAULT_TOKENS,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    insecure: InsecureOption = False,
+    *,
+    connection: GateConnection,
     as_json: JsonOption = False,
 ) -> None:
     """Reserve an incident for yourself while you review it. The claim expires by itself."""
-    with operator(gate, tokens, ca, Role.REVIEWER, name, cert=cert, insecure=insecure) as (stub, metadata):
+    with connection.operator(Role.REVIEWER) as (stub, metadata):
         request = operator_pb2.ClaimIncidentRequest(incident_id=incident_id, release=release)
         incident = stub.ClaimIncident(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
     until = when(incident.claimed_until_wall_ms)
@@ -213,6 +195,7 @@ def claim(
 
 @app.command()
 @reports_errors
+@asks_gate
 def confirm(
     incident_id: IdArgument,
     reason: ReasonOption,
@@ -229,12 +212,8 @@ def confirm(
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait until the gate has said what was banked.")
     ] = True,
-    name: AsOption = "",
-    gate: GateOption = DEFAULT_GATE,
-    tokens: TokensOption = DEFAULT_TOKENS,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    insecure: InsecureOption = False,
+    *,
+    connection: GateConnection,
     as_json: JsonOption = False,
 ) -> None:
     """Confirm the violation. A provisional block becomes the ladder's full block, and appeals are denied.
@@ -250,42 +229,36 @@ def confirm(
     )
     if from_s is not None and to_s is not None:
         asked.stretch.begin_ms, asked.stretch.end_ms = round(1000 * from_s), round(1000 * to_s)
-    _review(asked, name, (gate, tokens, ca), cert, insecure, as_json, wait=wait)
+    _review(asked, connection, as_json, wait=wait)
 
 
 @app.command()
 @reports_errors
+@asks_gate
 def overturn(
     incident_id: IdArgument,
     reason: ReasonOption,
-    name: AsOption = "",
-    gate: GateOption = DEFAULT_GATE,
-    tokens: TokensOption = DEFAULT_TOKENS,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    insecure: InsecureOption = False,
+    *,
+    connection: GateConnection,
     as_json: JsonOption = False,
 ) -> None:
     """Overturn the decision. Its blocks are lifted, its strike is pardoned, and appeals are granted, at
     once."""
-    _review(_asked(incident_id, "overturned", reason), name, (gate, tokens, ca), cert, insecure, as_json)
+    _review(_asked(incident_id, "overturned", reason), connection, as_json)
 
 
 @app.command()
 @reports_errors
+@asks_gate
 def escalate(
     incident_id: IdArgument,
     reason: ReasonOption,
-    name: AsOption = "",
-    gate: GateOption = DEFAULT_GATE,
-    tokens: TokensOption = DEFAULT_TOKENS,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    insecure: InsecureOption = False,
+    *,
+    connection: GateConnection,
     as_json: JsonOption = False,
 ) -> None:
     """Hand the decision to somebody else. Only the incident's state changes."""
-    _review(_asked(incident_id, "escalated", reason), name, (gate, tokens, ca), cert, insecure, as_json)
+    _review(_asked(incident_id, "escalated", reason), connection, as_json)
 
 
 def _asked(incident_id: str, decision: str, reason: str) -> operator_pb2.ReviewIncidentRequest:
@@ -296,15 +269,12 @@ def _asked(incident_id: str, decision: str, reason: str) -> operator_pb2.ReviewI
 
 def _review(
     request: operator_pb2.ReviewIncidentRequest,
-    name: str,
-    where: tuple[Any, Any, Any],
-    cert: Any,
-    insecure: bool,
+    connection: GateConnection,
     as_json: bool,
     *,
     wait: bool = False,
 ) -> None:
-    with operator(*where, Role.REVIEWER, name, cert=cert, insecure=insecure) as (stub, metadata):
+    with connection.operator(Role.REVIEWER) as (stub, metadata):
         incident = stub.ReviewIncident(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
         end = time.monotonic() + _BANKED_S
         while wait and incident.banking.state == operator_pb2.BANKING_STATE_PENDING:

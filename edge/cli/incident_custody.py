@@ -8,18 +8,7 @@ import typer
 
 from edge.api.auth import Role
 from edge.cli.incident_values import as_dict
-from edge.cli.operator_client import (
-    CALL_TIMEOUT_S,
-    DEFAULT_GATE,
-    DEFAULT_TOKENS,
-    AsOption,
-    CaOption,
-    CertOption,
-    GateOption,
-    InsecureOption,
-    TokensOption,
-    operator,
-)
+from edge.cli.operator_client import CALL_TIMEOUT_S, GateConnection, asks_gate
 from edge.cli.output import JsonOption, print_json, print_line, reports_errors, when
 from edge.contract.gen import operator_pb2
 from edge.errors import InvalidInput
@@ -29,21 +18,18 @@ _ERASE_S = 600.0
 
 
 @reports_errors
+@asks_gate
 def hold(
     incident_id: Annotated[str, typer.Argument(help="Id of the incident, from `incident list`.")],
     reason: Annotated[str, typer.Option(help="Reason, kept on record.")],
     release: Annotated[bool, typer.Option("--release", help="Release it instead.")] = False,
-    name: AsOption = "",
-    gate: GateOption = DEFAULT_GATE,
-    tokens: TokensOption = DEFAULT_TOKENS,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    insecure: InsecureOption = False,
+    *,
+    connection: GateConnection,
     as_json: JsonOption = False,
 ) -> None:
     """Put the evidence of an incident on hold, so that nothing erases it. Needs an admin."""
     request = operator_pb2.HoldEvidenceRequest(incident_id=incident_id, reason=reason, release=release)
-    with operator(gate, tokens, ca, Role.ADMIN, name, cert=cert, insecure=insecure) as (stub, metadata):
+    with connection.operator(Role.ADMIN) as (stub, metadata):
         incident = stub.HoldEvidence(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
     if as_json:
         print_json(as_dict(incident))
@@ -54,16 +40,13 @@ def hold(
 
 
 @reports_errors
+@asks_gate
 def erase(
     broadcaster: Annotated[str, typer.Option(help="Account whose evidence is erased.")],
     reason: Annotated[str, typer.Option(help="Reason, kept on record.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
-    name: AsOption = "",
-    gate: GateOption = DEFAULT_GATE,
-    tokens: TokensOption = DEFAULT_TOKENS,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    insecure: InsecureOption = False,
+    *,
+    connection: GateConnection,
     as_json: JsonOption = False,
 ) -> None:
     """Erase the clips, pictures and records of all incidents of a broadcaster, and print the proof.
@@ -78,7 +61,7 @@ def erase(
     ):
         raise InvalidInput("--yes", "nothing was erased")
     request = operator_pb2.EraseEvidenceRequest(broadcaster=broadcaster, reason=reason)
-    with operator(gate, tokens, ca, Role.ADMIN, name, cert=cert, insecure=insecure) as (stub, metadata):
+    with connection.operator(Role.ADMIN) as (stub, metadata):
         answer = stub.EraseEvidence(request, metadata=metadata, timeout=_ERASE_S)
     if as_json:
         print_json(

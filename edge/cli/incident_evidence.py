@@ -9,17 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from edge.api.auth import Role
-from edge.cli.operator_client import (
-    DEFAULT_GATE,
-    DEFAULT_TOKENS,
-    AsOption,
-    CaOption,
-    CertOption,
-    GateOption,
-    InsecureOption,
-    TokensOption,
-    operator,
-)
+from edge.cli.operator_client import GateConnection, asks_gate
 from edge.cli.output import JsonOption, print_json, print_line, reports_errors
 from edge.contract.gen import operator_pb2
 from edge.durable_files import appearing
@@ -35,18 +25,15 @@ _SUFFIXES: Final = {"video/mp4": ".mp4", "image/jpeg": ".jpg"}
 
 
 @reports_errors
+@asks_gate
 def evidence(
     incident_id: Annotated[str, typer.Argument(help="Id of the incident, from `incident list`.")],
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder to write the clip and its pictures to.")
     ] = None,
     part: Annotated[str, typer.Option(help="Write only this: clip or posters. Default: both.")] = "",
-    name: AsOption = "",
-    gate: GateOption = DEFAULT_GATE,
-    tokens: TokensOption = DEFAULT_TOKENS,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    insecure: InsecureOption = False,
+    *,
+    connection: GateConnection,
     as_json: JsonOption = False,
 ) -> None:
     """Show the evidence of an incident, and write its clip and pictures of it to a folder.
@@ -60,7 +47,7 @@ def evidence(
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
-    with operator(gate, tokens, ca, Role.VIEWER, name, cert=cert, insecure=insecure) as (stub, metadata):
+    with connection.operator(Role.VIEWER) as (stub, metadata):
 
         def read(number: operator_pb2.EvidencePart.ValueType) -> Iterator[operator_pb2.EvidenceChunk]:
             request = operator_pb2.GetEvidenceRequest(incident_id=incident_id, part=number)

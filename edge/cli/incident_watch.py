@@ -9,21 +9,13 @@ import typer
 from edge.api.auth import Role
 from edge.cli.following import follow
 from edge.cli.incident_values import as_dict
-from edge.cli.operator_client import (
-    DEFAULT_GATE,
-    DEFAULT_TOKENS,
-    CaOption,
-    CertOption,
-    GateOption,
-    InsecureOption,
-    TokensOption,
-    operator,
-)
+from edge.cli.operator_client import GateConnection, asks_gate
 from edge.cli.output import JsonOption, print_json, print_line, reports_errors, when
 from edge.contract.gen import operator_pb2
 
 
 @reports_errors
+@asks_gate
 def watch(
     category: Annotated[str, typer.Option(help="Only of this category.")] = "",
     app_name: Annotated[str, typer.Option("--app", help="Only of this application.")] = "",
@@ -31,11 +23,8 @@ def watch(
     after: Annotated[
         int, typer.Option(min=0, help="Go on after this `sequence`, from --json. Default: from now on.")
     ] = 0,
-    gate: GateOption = DEFAULT_GATE,
-    tokens: TokensOption = DEFAULT_TOKENS,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    insecure: InsecureOption = False,
+    *,
+    connection: GateConnection,
     as_json: JsonOption = False,
 ) -> None:
     """Print each change of an incident of the whole fleet, as it comes, until Ctrl-C.
@@ -48,7 +37,7 @@ def watch(
     )
 
     def listen() -> None:
-        with operator(gate, tokens, ca, Role.VIEWER, cert=cert, insecure=insecure) as (stub, metadata):
+        with connection.operator(Role.VIEWER) as (stub, metadata):
             for change in stub.WatchIncidents(request, metadata=metadata):
                 request.after_sequence = change.sequence
                 if as_json:

@@ -24,6 +24,12 @@ def state_of(stream: operator_pb2.Stream) -> str:
     return ACTIONS.get(stream.action) or "watched"
 
 
+def rank_of(stream: operator_pb2.Stream) -> tuple[int, int, int, float, str]:
+    """The lowest comes first: who is being cut or was decided on, then alert, then the score."""
+    alert = stream.tier == gate_pb2.TIER_KIND_ALERT
+    return -stream.cutting, -stream.action, -alert, -stream.score, stream.stream_id
+
+
 @dataclass(slots=True)
 class LiveRow:
     """One stream, and the scores that it had."""
@@ -40,13 +46,6 @@ class LiveRow:
         """One bar a score, 0 to 1, the newest last."""
         steps = len(_BARS) - 1
         return "".join(_BARS[round(min(max(score, 0.0), 1.0) * steps)] for score in self.scores)
-
-    @property
-    def rank(self) -> tuple[int, int, int, float, str]:
-        """The lowest comes first: who is being cut or was decided on, then alert, then the score."""
-        one = self.stream
-        alert = one.tier == gate_pb2.TIER_KIND_ALERT
-        return -one.cutting, -one.action, -alert, -one.score, one.stream_id
 
 
 class LiveTable:
@@ -77,4 +76,4 @@ class LiveTable:
             for row in self._rows.values()
             if not word or word in f"{row.stream.app}/{row.stream.name} {row.stream.broadcaster}".casefold()
         )
-        return sorted(found, key=lambda row: row.rank)
+        return sorted(found, key=lambda row: rank_of(row.stream))

@@ -13,17 +13,7 @@ import typer
 from edge.api.auth import Role
 from edge.cli import model_import
 from edge.cli.left_out import print_left_out
-from edge.cli.operator_client import (
-    CALL_TIMEOUT_S,
-    DEFAULT_GATE,
-    DEFAULT_TOKENS,
-    CaOption,
-    CertOption,
-    GateOption,
-    InsecureOption,
-    TokensOption,
-    operator,
-)
+from edge.cli.operator_client import CALL_TIMEOUT_S, GateConnection, asks_gate
 from edge.cli.output import (
     JsonOption,
     console,
@@ -105,22 +95,21 @@ def check(
 
 @app.command()
 @reports_errors
+@asks_gate
 def show(
-    gate: GateOption = DEFAULT_GATE,
-    tokens: TokensOption = DEFAULT_TOKENS,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    insecure: InsecureOption = False,
+    *,
+    connection: GateConnection,
     as_json: JsonOption = False,
 ) -> None:
     """Show the model in force on a running gate and who put it there."""
-    with operator(gate, tokens, ca, Role.VIEWER, cert=cert, insecure=insecure) as (stub, metadata):
+    with connection.operator(Role.VIEWER) as (stub, metadata):
         found = stub.GetModel(operator_pb2.GetModelRequest(), metadata=metadata, timeout=CALL_TIMEOUT_S)
     _print_model(found, as_json)
 
 
 @app.command()
 @reports_errors
+@asks_gate
 def swap(
     path: Annotated[Path, typer.Argument(help="Folder with manifest.json, on the gate's machine.")],
     reason: Annotated[str, typer.Option("--reason", help="Reason, kept on record.")],
@@ -135,11 +124,8 @@ def swap(
             help="Most milliseconds a sample may cost. Default: 6, or the cost of the model in force.",
         ),
     ] = None,
-    gate: GateOption = DEFAULT_GATE,
-    tokens: TokensOption = DEFAULT_TOKENS,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    insecure: InsecureOption = False,
+    *,
+    connection: GateConnection,
     as_json: JsonOption = False,
 ) -> None:
     """Replace the model of a running gate without a dropped verdict.
@@ -157,7 +143,7 @@ def swap(
         budget_ms=budget_ms or 0.0,
         reason=reason,
     )
-    with operator(gate, tokens, ca, Role.ADMIN, cert=cert, insecure=insecure) as (stub, metadata):
+    with connection.operator(Role.ADMIN) as (stub, metadata):
         found = stub.SetModel(request, metadata=metadata, timeout=SWAP_TIMEOUT_S)
     _print_model(found, as_json)
 

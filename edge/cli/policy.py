@@ -10,17 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from edge.api.auth import Role
-from edge.cli.operator_client import (
-    CALL_TIMEOUT_S,
-    DEFAULT_GATE,
-    DEFAULT_TOKENS,
-    CaOption,
-    CertOption,
-    GateOption,
-    InsecureOption,
-    TokensOption,
-    operator,
-)
+from edge.cli.operator_client import CALL_TIMEOUT_S, GateConnection, asks_gate
 from edge.cli.output import JsonOption, print_json, print_line, print_table, reports_errors, stderr, when
 from edge.contract.gen import operator_pb2
 from edge.domain import SignalSource
@@ -50,17 +40,15 @@ FileArgument = Annotated[Path, typer.Argument(help="The whole policy, JSON.")]
 
 @app.command()
 @reports_errors
+@asks_gate
 def get(
     version: Annotated[int, typer.Option(min=0, help="Version to print. 0: the version in force.")] = 0,
-    gate: GateOption = DEFAULT_GATE,
-    tokens: TokensOption = DEFAULT_TOKENS,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    insecure: InsecureOption = False,
+    *,
+    connection: GateConnection,
     as_json: JsonOption = False,
 ) -> None:
     """Print a policy for editing: `policy get > policy.json`, then `policy set policy.json`."""
-    with operator(gate, tokens, ca, Role.VIEWER, cert=cert, insecure=insecure) as (stub, metadata):
+    with connection.operator(Role.VIEWER) as (stub, metadata):
         request = operator_pb2.GetPolicyRequest(version=version)
         policy = stub.GetPolicy(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
     if as_json:
@@ -72,6 +60,7 @@ def get(
 
 @app.command("set")
 @reports_errors
+@asks_gate
 def set_policy(
     file: FileArgument,
     reason: Annotated[str, typer.Option(help="Reason, kept on record.")] = "",
@@ -81,11 +70,8 @@ def set_policy(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace any version.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only validate and show the changes.")] = False,
-    gate: GateOption = DEFAULT_GATE,
-    tokens: TokensOption = DEFAULT_TOKENS,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    insecure: InsecureOption = False,
+    *,
+    connection: GateConnection,
     as_json: JsonOption = False,
 ) -> None:
     """Put a policy in force and show what it changes.
@@ -98,7 +84,7 @@ def set_policy(
     if not reason and not dry_run:
         raise InvalidInput("--reason", "say why, for the record")
     role = Role.VIEWER if dry_run else Role.ADMIN
-    with operator(gate, tokens, ca, role, cert=cert, insecure=insecure) as (stub, metadata):
+    with connection.operator(role) as (stub, metadata):
         before = stub.GetPolicy(operator_pb2.GetPolicyRequest(), metadata=metadata, timeout=CALL_TIMEOUT_S)
         if dry_run:
             after = operator_pb2.Policy(version=before.version, json=parse_policy(text).model_dump_json())
@@ -132,18 +118,16 @@ def set_policy(
 
 @app.command()
 @reports_errors
+@asks_gate
 def history(
     limit: Annotated[int, typer.Option(min=1, max=100)] = 20,
     before: Annotated[int, typer.Option(min=0, help="Only versions below this one.")] = 0,
-    gate: GateOption = DEFAULT_GATE,
-    tokens: TokensOption = DEFAULT_TOKENS,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    insecure: InsecureOption = False,
+    *,
+    connection: GateConnection,
     as_json: JsonOption = False,
 ) -> None:
     """List every version, newest first: when, by whom, why and what it changed."""
-    with operator(gate, tokens, ca, Role.VIEWER, cert=cert, insecure=insecure) as (stub, metadata):
+    with connection.operator(Role.VIEWER) as (stub, metadata):
         # One more than is shown, because the oldest is compared with the version before it.
         request = operator_pb2.ListPoliciesRequest(limit=min(limit + 1, 100), before_version=before)
         policies = list(stub.ListPolicies(request, metadata=metadata, timeout=CALL_TIMEOUT_S).policies)
@@ -192,6 +176,7 @@ def validate(file: FileArgument, as_json: JsonOption = False) -> None:
 
 @app.command()
 @reports_errors
+@asks_gate
 def explain(
     file: Annotated[
         Path | None, typer.Argument(help="A policy, JSON. Default: the one in force.", show_default=False)
@@ -199,11 +184,8 @@ def explain(
     gop_ms: Annotated[
         int, typer.Option(min=100, max=60_000, help="Length of the streams' GOPs, milliseconds.")
     ] = 2000,
-    gate: GateOption = DEFAULT_GATE,
-    tokens: TokensOption = DEFAULT_TOKENS,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    insecure: InsecureOption = False,
+    *,
+    connection: GateConnection,
     as_json: JsonOption = False,
 ) -> None:
     """Show what the gate acts on, and what looks between keyframes cost and find.
@@ -221,7 +203,7 @@ def explain(
     if file is not None:
         policy = parse_policy(read_settings_text(file, MAX_POLICY_BYTES))
     else:
-        with operator(gate, tokens, ca, Role.VIEWER, cert=cert, insecure=insecure) as (stub, metadata):
+        with connection.operator(Role.VIEWER) as (stub, metadata):
             request = operator_pb2.GetPolicyRequest()
             policy = parse_policy(stub.GetPolicy(request, metadata=metadata, timeout=CALL_TIMEOUT_S).json)
     explained = explain_looks(policy, gop_ms=gop_ms)

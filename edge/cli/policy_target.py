@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.api.auth import Role
-from edge.cli.operator_client import CALL_TIMEOUT_S, operator
+from edge.cli.operator_client import CALL_TIMEOUT_S, GateConnection
 from edge.contract.gen import operator_pb2
 from edge.durable_files import appearing
 from edge.errors import ConfigError
@@ -49,21 +49,19 @@ def file_target(path: Path) -> PolicyTarget:
     return PolicyTarget(parse_policy(before), write_policy)
 
 
-def gate_target(
-    gate: str, tokens: Path, ca: Path | None, *, cert: Path | None = None, insecure: bool = False
-) -> PolicyTarget:
-    """Targets a running gate. Raises the errors of ``operator``."""
-    with operator(gate, tokens, ca, Role.ADMIN, cert=cert, insecure=insecure) as (stub, metadata):
+def gate_target(connection: GateConnection) -> PolicyTarget:
+    """Targets a running gate. Raises the errors of ``GateConnection.operator``."""
+    with connection.operator(Role.ADMIN) as (stub, metadata):
         request = operator_pb2.GetPolicyRequest()
         stored = stub.GetPolicy(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
 
     def write_policy(policy: Policy, reason: str) -> str:
-        with operator(gate, tokens, ca, Role.ADMIN, cert=cert, insecure=insecure) as (stub, metadata):
+        with connection.operator(Role.ADMIN) as (stub, metadata):
             request = operator_pb2.SetPolicyRequest(
                 json=policy.model_dump_json(), expected_version=stored.version, reason=reason[:512]
             )
             new = stub.SetPolicy(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
-        return f"gate {gate}, policy version {new.version}"
+        return f"gate {connection.gate}, policy version {new.version}"
 
     return PolicyTarget(parse_policy(stored.json), write_policy)
 

@@ -11,19 +11,8 @@ from edge.api.auth import Role
 from edge.cli import block
 from edge.cli.following import follow
 from edge.cli.incident_values import ACTIONS
-from edge.cli.live_table import state_of
-from edge.cli.operator_client import (
-    CALL_TIMEOUT_S,
-    DEFAULT_GATE,
-    DEFAULT_TOKENS,
-    AsOption,
-    CaOption,
-    CertOption,
-    GateOption,
-    InsecureOption,
-    TokensOption,
-    operator,
-)
+from edge.cli.live_table import rank_of, state_of
+from edge.cli.operator_client import CALL_TIMEOUT_S, GateConnection, asks_gate
 from edge.cli.output import JsonOption, print_json, print_line, print_table, reports_errors, when
 from edge.clock import SystemClock
 from edge.contract.gen import gate_pb2, operator_pb2
@@ -66,25 +55,23 @@ def as_dict(stream: operator_pb2.Stream) -> dict[str, Any]:
 
 @app.command("list")
 @reports_errors
+@asks_gate
 def list_streams(
     app_name: Annotated[str, typer.Option("--app", help="Only of this application.")] = "",
     broadcaster: Annotated[str, typer.Option(help="Only of this broadcaster.")] = "",
-    limit: Annotated[int, typer.Option(min=1, help="Show this many, those with the highest score.")] = 100,
-    gate: GateOption = DEFAULT_GATE,
-    tokens: TokensOption = DEFAULT_TOKENS,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    insecure: InsecureOption = False,
+    limit: Annotated[int, typer.Option(min=1, help="Show this many, those at risk first.")] = 100,
+    *,
+    connection: GateConnection,
     as_json: JsonOption = False,
 ) -> None:
-    """List the live streams of a gate, those with the highest score first."""
-    with operator(gate, tokens, ca, Role.VIEWER, cert=cert, insecure=insecure) as (stub, metadata):
+    """List the live streams of a gate, those at risk first, as `top` does."""
+    with connection.operator(Role.VIEWER) as (stub, metadata):
         found = [
             stream
             for stream in _live(stub, metadata)
             if app_name in ("", stream.app) and broadcaster in ("", stream.broadcaster)
         ]
-    found.sort(key=lambda stream: (-stream.cutting, -stream.action, -stream.score, stream.stream_id))
+    found.sort(key=rank_of)
     streams = [as_dict(stream) for stream in found[:limit]]
     if as_json:
         print_json(streams)
@@ -114,17 +101,15 @@ def list_streams(
 
 @app.command()
 @reports_errors
+@asks_gate
 def show(
     stream_id: IdArgument,
-    gate: GateOption = DEFAULT_GATE,
-    tokens: TokensOption = DEFAULT_TOKENS,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    insecure: InsecureOption = False,
+    *,
+    connection: GateConnection,
     as_json: JsonOption = False,
 ) -> None:
     """Show one live stream."""
-    with operator(gate, tokens, ca, Role.VIEWER, cert=cert, insecure=insecure) as (stub, metadata):
+    with connection.operator(Role.VIEWER) as (stub, metadata):
         stream = next((each for each in _live(stub, metadata) if each.stream_id == stream_id), None)
     if stream is None:
         raise NotFound("live stream", stream_id)
@@ -148,19 +133,17 @@ def show(
 
 @app.command()
 @reports_errors
+@asks_gate
 def watch(
-    gate: GateOption = DEFAULT_GATE,
-    tokens: TokensOption = DEFAULT_TOKENS,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    insecure: InsecureOption = False,
+    *,
+    connection: GateConnection,
     as_json: JsonOption = False,
 ) -> None:
     """Print each live stream that begins, changes or ends, as it comes, until Ctrl-C."""
     request = operator_pb2.WatchStreamsRequest()
 
     def listen() -> None:
-        with operator(gate, tokens, ca, Role.VIEWER, cert=cert, insecure=insecure) as (stub, metadata):
+        with connection.operator(Role.VIEWER) as (stub, metadata):
             for change in stub.WatchStreams(request, metadata=metadata):
                 request.run, request.after_sequence = change.run, change.sequence
                 stream = as_dict(change.stream) if change.HasField("stream") else None
@@ -187,6 +170,7 @@ def watch(
 
 @app.command()
 @reports_errors
+@asks_gate
 def cut(
     stream_id: IdArgument,
     reason: Annotated[str, typer.Option(help="Reason, kept on record.")],
@@ -194,19 +178,15 @@ def cut(
         str,
         typer.Option("--block", help="Also block the broadcaster: 90m, 24h, 30d or permanent."),
     ] = "",
-    name: AsOption = "",
-    gate: GateOption = DEFAULT_GATE,
-    tokens: TokensOption = DEFAULT_TOKENS,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    insecure: InsecureOption = False,
+    *,
+    connection: GateConnection,
     as_json: JsonOption = False,
 ) -> None:
     """Cut a live stream now. Without --block its publisher may come back at once."""
     request = operator_pb2.CutStreamRequest(stream_id=stream_id, reason=reason)
     if blocked_for:
         request.block_ms = block.parse_duration_ms(blocked_for, "--block")
-    with operator(gate, tokens, ca, Role.REVIEWER, name, cert=cert, insecure=insecure) as (stub, metadata):
+    with connection.operator(Role.REVIEWER) as (stub, metadata):
         answer = stub.CutStream(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
     made = answer.block if answer.HasField("block") else None
     if as_json:

@@ -8,18 +8,7 @@ import typer
 
 from edge.api.auth import Role
 from edge.cli import block
-from edge.cli.operator_client import (
-    CALL_TIMEOUT_S,
-    DEFAULT_GATE,
-    DEFAULT_TOKENS,
-    AsOption,
-    CaOption,
-    CertOption,
-    GateOption,
-    InsecureOption,
-    TokensOption,
-    operator,
-)
+from edge.cli.operator_client import CALL_TIMEOUT_S, GateConnection, asks_gate
 from edge.cli.output import JsonOption, print_json, print_line, print_table, reports_errors, when
 from edge.contract.gen import operator_pb2
 
@@ -59,19 +48,17 @@ def _state_of(strike: operator_pb2.Strike) -> str:
 
 @app.command("list")
 @reports_errors
+@asks_gate
 def list_strikes(
     broadcaster: Annotated[str, typer.Option(help="Only of this broadcaster.")] = "",
     pardoned: Annotated[bool, typer.Option("--pardoned", help="Include pardoned strikes.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 100,
-    gate: GateOption = DEFAULT_GATE,
-    tokens: TokensOption = DEFAULT_TOKENS,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    insecure: InsecureOption = False,
+    *,
+    connection: GateConnection,
     as_json: JsonOption = False,
 ) -> None:
     """List strikes, newest first."""
-    with operator(gate, tokens, ca, Role.VIEWER, cert=cert, insecure=insecure) as (stub, metadata):
+    with connection.operator(Role.VIEWER) as (stub, metadata):
         request = operator_pb2.ListStrikesRequest(
             broadcaster=broadcaster, include_pardoned=pardoned, limit=limit
         )
@@ -107,6 +94,7 @@ def list_strikes(
 
 @app.command()
 @reports_errors
+@asks_gate
 def add(
     reason: Annotated[str, typer.Option(help="Reason, kept on record.")],
     broadcaster: Annotated[
@@ -120,12 +108,8 @@ def add(
     severe: Annotated[
         bool, typer.Option("--severe", help="Block permanently, whatever came before.")
     ] = False,
-    name: AsOption = "",
-    gate: GateOption = DEFAULT_GATE,
-    tokens: TokensOption = DEFAULT_TOKENS,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    insecure: InsecureOption = False,
+    *,
+    connection: GateConnection,
     as_json: JsonOption = False,
 ) -> None:
     """Give a strike. The ladder's block holds at once, and running streams are cut."""
@@ -137,7 +121,7 @@ def add(
         reason=reason,
         incident_id=incident,
     )
-    with operator(gate, tokens, ca, Role.REVIEWER, name, cert=cert, insecure=insecure) as (stub, metadata):
+    with connection.operator(Role.REVIEWER) as (stub, metadata):
         given = stub.AddStrike(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
     if as_json:
         blocks = [block.as_dict(made) for made in given.blocks]
@@ -150,19 +134,16 @@ def add(
 
 @app.command()
 @reports_errors
+@asks_gate
 def pardon(
     strike_id: Annotated[str, typer.Argument(help="Id of the strike, from `strike list`.")],
     reason: Annotated[str, typer.Option(help="Reason, kept on record.")],
-    name: AsOption = "",
-    gate: GateOption = DEFAULT_GATE,
-    tokens: TokensOption = DEFAULT_TOKENS,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    insecure: InsecureOption = False,
+    *,
+    connection: GateConnection,
     as_json: JsonOption = False,
 ) -> None:
     """Take a strike back as if it had never happened. Its blocks are lifted, and later blocks get shorter."""
-    with operator(gate, tokens, ca, Role.REVIEWER, name, cert=cert, insecure=insecure) as (stub, metadata):
+    with connection.operator(Role.REVIEWER) as (stub, metadata):
         request = operator_pb2.PardonStrikeRequest(strike_id=strike_id, reason=reason)
         strike = stub.PardonStrike(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
     if as_json:

@@ -7,18 +7,7 @@ from typing import Any, Final
 
 from edge.api.auth import Role
 from edge.cli.block import parse_duration_ms
-from edge.cli.operator_client import (
-    CALL_TIMEOUT_S,
-    DEFAULT_GATE,
-    DEFAULT_TOKENS,
-    AsOption,
-    CaOption,
-    CertOption,
-    GateOption,
-    InsecureOption,
-    TokensOption,
-    operator,
-)
+from edge.cli.operator_client import CALL_TIMEOUT_S, GateConnection, asks_gate
 from edge.cli.output import JsonOption, reports_errors
 from edge.cli.stream import list_streams
 from edge.contract.gen import operator_pb2
@@ -28,13 +17,10 @@ _HOW: Final = "edge-gate top needs the extra `top`: pip install 'edge-gate[top]'
 
 
 @reports_errors
+@asks_gate
 def top(
-    name: AsOption = "",
-    gate: GateOption = DEFAULT_GATE,
-    tokens: TokensOption = DEFAULT_TOKENS,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    insecure: InsecureOption = False,
+    *,
+    connection: GateConnection,
     as_json: JsonOption = False,
 ) -> None:
     """Watch the live streams of a gate on the terminal, those at risk first, and cut them.
@@ -45,9 +31,7 @@ def top(
     With --json it prints the live streams once, as `stream list` does.
     """
     if as_json:
-        list_streams(
-            limit=10_000, gate=gate, tokens=tokens, ca=ca, cert=cert, insecure=insecure, as_json=True
-        )
+        list_streams(limit=10_000, connection=connection, as_json=True)
         return
     try:
         from edge.cli.top_screen import TopScreen
@@ -61,7 +45,7 @@ def top(
         take: Callable[[operator_pb2.StreamChange], None],
         opened: Callable[[Any], None],
     ) -> None:
-        with operator(gate, tokens, ca, Role.VIEWER, name, cert=cert, insecure=insecure) as (stub, metadata):
+        with connection.operator(Role.VIEWER) as (stub, metadata):
             changes = stub.WatchStreams(request, metadata=metadata)
             opened(changes)
             for change in changes:
@@ -72,7 +56,7 @@ def top(
         request = operator_pb2.CutStreamRequest(stream_id=stream_id, reason=reason)
         if blocked_for:
             request.block_ms = parse_duration_ms(blocked_for, "block")
-        with operator(gate, tokens, ca, Role.REVIEWER, name, cert=cert, insecure=insecure) as (
+        with connection.operator(Role.REVIEWER) as (
             stub,
             metadata,
         ):
@@ -81,6 +65,6 @@ def top(
             return f"{stream_id} is being cut; its publisher may come back"
         return f"{stream_id} is being cut; {answer.block.subject_kind} {answer.block.subject} is blocked"
 
-    with operator(gate, tokens, ca, Role.VIEWER, name, cert=cert, insecure=insecure) as (stub, metadata):
+    with connection.operator(Role.VIEWER) as (stub, metadata):
         stub.ListStreams(operator_pb2.ListStreamsRequest(limit=1), metadata=metadata, timeout=CALL_TIMEOUT_S)
-    TopScreen(gate, listen, cut).run()
+    TopScreen(connection.gate, listen, cut).run()

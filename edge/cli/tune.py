@@ -11,15 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edge.cli.left_out import print_left_out
-from edge.cli.operator_client import (
-    DEFAULT_GATE,
-    DEFAULT_TOKENS,
-    CaOption,
-    CertOption,
-    GateOption,
-    InsecureOption,
-    TokensOption,
-)
+from edge.cli.operator_client import GateConnection, asks_gate
 from edge.cli.output import (
     JsonOption,
     console,
@@ -43,6 +35,7 @@ NOT_SHOWN = 3
 
 
 @reports_errors
+@asks_gate
 def tune(
     data: Annotated[
         Path, typer.Argument(help="CSV of path,label[,start_s,end_s][,group][,source], or a labelled folder.")
@@ -89,11 +82,8 @@ def tune(
     ] = True,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Number of processes.")] = os.cpu_count()
     or 1,
-    gate: GateOption = DEFAULT_GATE,
-    tokens: TokensOption = DEFAULT_TOKENS,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    insecure: InsecureOption = False,
+    *,
+    connection: GateConnection,
     as_json: JsonOption = False,
 ) -> None:
     """Propose thresholds for your own footage, and measure them.
@@ -132,7 +122,7 @@ def tune(
     if policy_file is not None:
         target = file_target(policy_file)
     elif apply:
-        target = gate_target(gate, tokens, ca, cert=cert, insecure=insecure)
+        target = gate_target(connection)
     else:
         target = model_target(directory)
     left_out: list[LeftOut] = []

@@ -23,7 +23,7 @@ from edge.api.auth import Role
 from edge.cli.demo import _publish
 from edge.cli.demo_footage import DemoFootage, demo_footage
 from edge.cli.demo_view import DemoView
-from edge.cli.operator_client import operator
+from edge.cli.operator_client import GateConnection
 from edge.cli.output import PlainConsole
 from edge.contract.gen import gate_pb2, gate_pb2_grpc, operator_pb2
 from edge.errors import DemoFailed
@@ -137,7 +137,7 @@ def test_a_gate_without_a_place_is_asked_again(programme: tuple[DemoFootage, Pat
 
 def test_a_refusal_that_stays_is_said(programme: tuple[DemoFootage, Path], tmp_path: Path) -> None:
     with GateProcess(tmp_path, config="[workers]\ncount = 1\n") as gate:
-        with operator(gate.grpc, gate.tokens, None, Role.ADMIN) as (stub, metadata):
+        with GateConnection(gate.grpc, gate.tokens).operator(Role.ADMIN) as (stub, metadata):
             stub.AddBlock(
                 operator_pb2.AddBlockRequest(subject="demo-broadcaster", reason="test"), metadata=metadata
             )

@@ -16,7 +16,7 @@ from benchmarks.servers.nginx_rtmp import NginxRtmp, available
 from benchmarks.servers.node_media_server import NodeMediaServer
 from benchmarks.servers.publisher import Publisher
 from edge.api.auth import Role
-from edge.cli.operator_client import operator
+from edge.cli.operator_client import GateConnection
 from edge.contract.gen import gate_pb2, gate_pb2_grpc, operator_pb2
 from edge.gate_process import GateProcess
 from edge.stream import resampler
@@ -139,7 +139,7 @@ def test_pulls_bring_their_sound(gate: GateProcess, programme: Path) -> None:
 def clip_of(gate: GateProcess, broadcaster: str) -> operator_pb2.Incident:
     """Waits until the incident has its clip."""
     deadline = time.monotonic() + PATIENCE_S
-    with operator(gate.grpc, gate.tokens, None, Role.VIEWER) as (stub, metadata):
+    with GateConnection(gate.grpc, gate.tokens).operator(Role.VIEWER) as (stub, metadata):
         while True:
             request = operator_pb2.ListIncidentsRequest(broadcaster=broadcaster)
             for incident in stub.ListIncidents(request, metadata=metadata, timeout=10).incidents:

@@ -19,7 +19,7 @@ from benchmarks.servers.nginx_rtmp import NginxRtmp, available
 from benchmarks.servers.publisher import Publisher
 from edge.api.auth import Role
 from edge.cli.demo_footage import CALM_MS, DemoFootage
-from edge.cli.operator_client import operator
+from edge.cli.operator_client import GateConnection
 from edge.contract.gen import operator_pb2
 from edge.gate_process import GateProcess
 from edge.servers.nginx_rtmp.stat_page import StatPage
@@ -114,7 +114,7 @@ def test_every_stream_of_an_nginx_with_several_workers_is_watched(tmp_path: Path
         with (
             Publisher(nginx.url("a", "user=ua")),
             Publisher(nginx.url("b", "user=ub")),
-            operator(gate.grpc, gate.tokens, None, Role.VIEWER) as (stub, metadata),
+            GateConnection(gate.grpc, gate.tokens).operator(Role.VIEWER) as (stub, metadata),
         ):
             deadline = time.monotonic() + PATIENCE_S
             judged: set[str] = set()

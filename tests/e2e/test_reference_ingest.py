@@ -13,7 +13,7 @@ import pytest
 from benchmarks.servers.publisher import Publisher
 from edge.api.auth import Role
 from edge.cli.demo_footage import DemoFootage, demo_footage
-from edge.cli.operator_client import operator
+from edge.cli.operator_client import GateConnection
 from edge.contract.gen import operator_pb2
 from edge.errors import NotFound
 from edge.gate_process import GateProcess
@@ -116,7 +116,7 @@ def test_calm_then_violent_is_admitted_cut_and_kept_out(
 def _incident(gate: GateProcess) -> operator_pb2.Incident:
     """Waits until the incident of the cut has its clip."""
     deadline = time.monotonic() + PATIENCE_S
-    with operator(gate.grpc, gate.tokens, None, Role.VIEWER) as (stub, metadata):
+    with GateConnection(gate.grpc, gate.tokens).operator(Role.VIEWER) as (stub, metadata):
         while True:
             request = operator_pb2.ListIncidentsRequest(broadcaster="u42")
             for incident in stub.ListIncidents(request, metadata=metadata, timeout=10).incidents:

@@ -7,6 +7,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,7 +20,7 @@ from typer.testing import CliRunner
 
 from edge.api.auth import Role
 from edge.cli.app import app
-from edge.cli.operator_client import operator
+from edge.cli.operator_client import GateConnection
 from edge.contract.gen import gate_pb2, gate_pb2_grpc, operator_pb2, operator_pb2_grpc
 from edge.errors import CallFailed, ConfigError, GateUnavailable
 from edge.gate_process import GateProcess
@@ -186,7 +187,7 @@ def test_a_token_goes_to_another_machine_over_tls_alone(tmp_path: Path) -> None:
             def ask() -> None:
                 with (
                     contextlib.suppress(CallFailed),
-                    operator(gate, tokens, None, Role.VIEWER, insecure=insecure) as (stub, metadata),
+                    GateConnection(gate, tokens, insecure=insecure).operator(Role.VIEWER) as (stub, metadata),
                 ):
                     stub.ListStreams(operator_pb2.ListStreamsRequest(), metadata=metadata, timeout=5)
 
@@ -216,7 +217,7 @@ def test_no_proxy_learns_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         gate.settimeout(TIMEOUT_S)
         with (
             contextlib.suppress(CallFailed),
-            operator(address, tokens, None, Role.VIEWER) as (stub, metadata),
+            GateConnection(address, tokens).operator(Role.VIEWER) as (stub, metadata),
         ):
             call = stub.ListStreams.future(operator_pb2.ListStreamsRequest(), metadata=metadata, timeout=5)
             gate.accept()[0].close()
@@ -258,13 +259,14 @@ def test_mutual_tls(tmp_path: Path) -> None:
         person = tmp_path / "person.pem"
         client.private_key_and_cert_chain_pem.write_to_path(str(person))
         person.chmod(0o644)
-        where = (f"localhost:{port}", gate.tokens, tmp_path / "ca.pem", Role.VIEWER)
-        with pytest.raises(ConfigError, match="chmod 600"), operator(*where, cert=person):
+        without_certificate = GateConnection(f"localhost:{port}", gate.tokens, ca=tmp_path / "ca.pem")
+        known = replace(without_certificate, cert=person)
+        with pytest.raises(ConfigError, match="chmod 600"), known.operator(Role.VIEWER):
             pass
         person.chmod(0o600)
-        with operator(*where, cert=person) as (stub, metadata):
+        with known.operator(Role.VIEWER) as (stub, metadata):
             stub.ListStreams(operator_pb2.ListStreamsRequest(), metadata=metadata, timeout=TIMEOUT_S)
-        with pytest.raises(CallFailed), operator(*where) as (stub, metadata):
+        with pytest.raises(CallFailed), without_certificate.operator(Role.VIEWER) as (stub, metadata):
             stub.ListStreams(operator_pb2.ListStreamsRequest(), metadata=metadata, timeout=TIMEOUT_S)
         for cert in (None, stranger):
             with channel(cert) as untrusted, pytest.raises(grpc.RpcError) as caught:
