@@ -78,6 +78,8 @@ class FileAudio:
                 continue
             known = () if self._frames.known is None else self._frames.known.look_up(items)
             yield Heard(known, tuple(self._judged()))
+        self._frames.flush()
+        yield Heard(windows=tuple(self._judged()))
         if pts_ms is not None and pts_ms - self._end_ms > SILENT_MS:
             yield self._settled(pts_ms)
 

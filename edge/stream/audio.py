@@ -61,6 +61,7 @@ class StreamAudio(AudioFrames):
                 self._decoder = _open(audio.codec, audio.extradata)
                 self._format = audio.codec, audio.extradata
             heard = [each for unit in audio.units for each in self._unit(*unit)]
+            self.flush()
             return () if self.known is None else self.known.look_up(heard)
         except UnsupportedCodec:
             self._end(DegradedReason.AUDIO_UNSUPPORTED)

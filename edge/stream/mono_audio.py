@@ -18,6 +18,8 @@ HIGHEST_RATE: Final = 384_000
 MAX_CHANNELS: Final = 64
 _CANCELS: Final = 0.1
 """Below this share of the energy that unrelated channels would have together, their mean cancels them."""
+_MOST_PLANES: Final = 7
+_BLOCK: Final = 1024
 _FULL_SCALE: Final = {"u1": 128.0, "i2": 32768.0, "i4": 2147483648.0}
 
 MISSING: Final = "soxr is not installed (pip install soxr): the gate hears no gunfire without it"
@@ -44,6 +46,15 @@ class MonoSamples(NamedTuple):
     """Whether they do not continue the samples before."""
 
 
+def check_bounds(frame: av.AudioFrame) -> None:
+    """Raises InvalidInput for a rate or a number of channels out of bounds."""
+    rate, channels = frame.sample_rate, frame.layout.nb_channels
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise InvalidInput("audio.rate", f"{rate} Hz is not from {LOWEST_RATE} to {HIGHEST_RATE} Hz")
+    if not 1 <= channels <= MAX_CHANNELS:
+        raise InvalidInput("audio.channels", f"{channels} channels are not from 1 to {MAX_CHANNELS}")
+
+
 class MonoAudio:
     """Resamples the frames of one stream in constant memory. Raises ConfigError where soxr is missing."""
 
@@ -56,18 +67,14 @@ class MonoAudio:
         self._resampler: Any = None
         self._lag_ms = 0.0
         """Length of the sound that the resampler still holds."""
-        self._plain = av.AudioResampler(format="fltp")
 
     def add_frame(self, frame: av.AudioFrame, start_ms: float, *, restarted: bool) -> MonoSamples:
         """Takes the next frame, which begins at ``start_ms``. Returns the samples that are ready.
 
-        Raises InvalidInput for a rate or a number of channels out of bounds.
+        Raises as ``check_bounds``.
         """
+        check_bounds(frame)
         rate, channels = frame.sample_rate, frame.layout.nb_channels
-        if not LOWEST_RATE <= rate <= HIGHEST_RATE:
-            raise InvalidInput("audio.rate", f"{rate} Hz is not from {LOWEST_RATE} to {HIGHEST_RATE} Hz")
-        if not 1 <= channels <= MAX_CHANNELS:
-            raise InvalidInput("audio.channels", f"{channels} channels are not from 1 to {MAX_CHANNELS}")
         restarted = restarted or (rate, channels) != self._shape
         if restarted or self._resampler is None:
             self._shape, self._lag_ms = (rate, channels), 0.0
@@ -81,8 +88,10 @@ class MonoAudio:
 
     def _channels(self, frame: av.AudioFrame) -> Samples:
         """Returns the frame's samples as float32 ``(channels, n)``, full scale 1."""
-        if frame.format.name.startswith("s64"):  # numpy form is not defined for it
-            frame = self._plain.resample(frame)[0]
+        format_ = frame.format
+        # numpy's form is not defined for s64. PyAV reads planes that are not there where they are many.
+        if format_.name.startswith("s64") or (format_.is_planar and frame.layout.nb_channels > _MOST_PLANES):
+            frame = av.AudioResampler(format="flt").resample(frame)[0]
         values = frame.to_ndarray()
         if not frame.format.is_planar:
             values = values.reshape(-1, frame.layout.nb_channels).T
@@ -97,14 +106,17 @@ def mixed(channels: Samples) -> Samples:
     """Mixes ``(channels, n)`` to ``(n,)``, within full scale.
 
     It is their mean. Where that cancels them, as of the same sound in opposite phase, which people hear all
-    the same, it is the loudest of them. What is no number is silence.
+    the same, it is the loudest of them, for each ``_BLOCK`` samples anew. What is no number is silence.
     """
     with np.errstate(invalid="ignore"):
         bounded = np.clip(np.nan_to_num(channels, nan=0.0, posinf=1.0, neginf=-1.0), -1.0, 1.0)
-    if len(bounded) == 1:
+    if len(bounded) == 1 or not bounded.shape[1]:
         return np.ascontiguousarray(bounded[0])
-    mean = bounded.mean(axis=0)
-    energies = np.einsum("ij,ij->i", bounded, bounded, dtype=np.float64)
-    if float(mean @ mean) >= _CANCELS * float(energies.sum()) / len(bounded) ** 2:
-        return np.asarray(mean, np.float32)
-    return np.ascontiguousarray(bounded[int(energies.argmax())])
+    mean = bounded.mean(axis=0, dtype=np.float32)
+    begins = np.arange(0, len(mean), _BLOCK)
+    energies = np.add.reduceat(np.square(bounded, dtype=np.float64), begins, axis=1)
+    kept = np.add.reduceat(np.square(mean, dtype=np.float64), begins)
+    for block in np.flatnonzero(kept < _CANCELS * energies.sum(axis=0) / len(bounded) ** 2):
+        part = slice(begins[block], begins[block] + _BLOCK)
+        mean[part] = bounded[energies[:, block].argmax(), part]
+    return np.asarray(mean, np.float32)

@@ -36,8 +36,8 @@ def frames(
     found = []
     channels = av.AudioLayout(layout).nb_channels
     for begin in range(0, len(samples), size):
-        part = np.repeat(samples[np.newaxis, begin : begin + size], channels, axis=0)
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(part), format="dblp", layout=layout)
+        part = np.repeat(samples[begin : begin + size], channels)[np.newaxis]
+        frame = av.AudioFrame.from_ndarray(part, format="dbl", layout=layout)
         frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), begin
         found += resample.resample(frame)
     return found
@@ -55,7 +55,7 @@ def heard(given: list[av.AudioFrame]) -> tuple[Floats, list[float]]:
 
 
 @pytest.mark.parametrize("form", FORMATS)
-@pytest.mark.parametrize("layout", ["mono", "stereo", "5.1"])
+@pytest.mark.parametrize("layout", ["mono", "stereo", "5.1", "7.1", "hexadecagonal"])
 def test_every_format_and_layout(form: str, layout: str) -> None:
     found, _ = heard(frames(tone(48_000, 1), 48_000, form, layout))
     assert found.dtype == np.float32
