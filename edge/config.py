@@ -233,6 +233,9 @@ class LimitsSection(Section):
         le=1024 * 1024 * 1024,
         description="Undecoded bytes of one stream.",
     )
+    max_media_watchers: int = Field(
+        16, ge=0, le=256, description="People who watch live streams of this gate at a time. 0: nobody may."
+    )
     max_answers: int = Field(256, ge=8, le=10_000, description="Unread answers of one Watch or Attach call.")
     pull_from: tuple[str, ...] | None = Field(
         None,

@@ -10,6 +10,7 @@ from edge.api.auth import Role
 from edge.api.operator_blocks import BlockCalls
 from edge.api.operator_evidence import EvidenceCalls
 from edge.api.operator_incidents import IncidentCalls
+from edge.api.operator_media import MediaCalls
 from edge.api.operator_model import ModelCalls
 from edge.api.operator_streams import StreamCalls
 from edge.api.status import Context, answers_errors
@@ -24,7 +25,13 @@ _MAX_POLICIES = 100
 
 
 class OperatorServicer(
-    IncidentCalls, EvidenceCalls, StreamCalls, BlockCalls, ModelCalls, operator_pb2_grpc.OperatorServicer
+    IncidentCalls,
+    EvidenceCalls,
+    StreamCalls,
+    MediaCalls,
+    BlockCalls,
+    ModelCalls,
+    operator_pb2_grpc.OperatorServicer,
 ):
     """Serves the policy. The base classes serve the rest."""
 

@@ -27,7 +27,12 @@ class StreamCalls(OperatorCalls):
         limit = bounds.number("limit", request.limit, 0, MAX_LIMIT) or MAX_LIMIT
         after_id = bounds.text("after_id", request.after_id, 64)
         page = self._gate.registry.page(limit, after_id)
-        return operator_pb2.ListStreamsResponse(streams=[self._stream(stream, person) for stream in page])
+        streams = [self._stream(stream, person) for stream in page]
+        if request.with_scores:
+            for shown, stream in zip(streams, page, strict=True):
+                for category, scores in stream.scores.lately():
+                    shown.scores.add(category=category, scores=scores)
+        return operator_pb2.ListStreamsResponse(streams=streams)
 
     @streams_errors
     async def WatchStreams(
@@ -113,6 +118,7 @@ class StreamCalls(OperatorCalls):
             cleared_pts_ms=stream.cleared_pts_ms,
             cutting=stream.cutting,
             incident_id=stream.incident_id or "",
+            blind_ms=stream.blind_ms,
         )
 
 

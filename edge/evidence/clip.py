@@ -19,6 +19,7 @@ from edge.domain import AccessUnit, Audio, Codec
 from edge.durable_files import appearing
 from edge.errors import BrokenMedia, GateError
 from edge.evidence.audio_track import AudioTrack
+from edge.evidence.decoder_record import vp9_profile
 from edge.evidence.durable import evidence_file
 from edge.stream import framing_of
 
@@ -132,7 +133,7 @@ def _stream(
     frame = struct.pack("<IQ", len(keyframe.data), 0) + keyframe.data
     with av.open(io.BytesIO(header + frame), format="ivf", options={"codec_whitelist": "none"}) as source:
         stream = container.add_stream_from_template(source.streams.video[0])
-        stream.codec_context.pix_fmt = _VP9_FORMATS[_vp9_profile(keyframe.data)]
+        stream.codec_context.pix_fmt = _VP9_FORMATS[vp9_profile(keyframe.data)]
         stream.time_base = _MILLISECONDS
         return stream
 
@@ -166,8 +167,3 @@ def _packets(units: list[AccessUnit], codec: Codec, extradata: bytes) -> Iterato
     if previous is not None:
         previous.duration = _LAST_FRAME_MS
         yield previous
-
-
-def _vp9_profile(frame: bytes) -> int:
-    """Reads the profile from the third and fourth bit of a frame, low bit first (VP9 bitstream spec, 6.2)."""
-    return frame[0] >> 5 & 1 | frame[0] >> 3 & 2

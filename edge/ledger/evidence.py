@@ -17,6 +17,7 @@ from edge.ledger.tables import appeals, audit, incidents
 from edge.retention import ErasedWhy, EvidenceAge, HeldEvidence
 
 EVIDENCE_READ = "evidence_read"
+STREAM_WATCHED = "stream_watched"
 EVIDENCE_ERASED = "evidence_erased"
 _MOST_OF_ONE = 10_000
 """Most incidents of one broadcaster whose evidence is erased by one request."""
@@ -50,6 +51,11 @@ class EvidenceRecords(LedgerBase):
         """Records that a person looks at a part of an incident's evidence."""
         with self._database.write_transaction("note a reading of evidence") as connection:
             self._audit(connection, wall_ms, by, EVIDENCE_READ, incident_id, {"part": part}, {})
+
+    def note_stream_watched(self, stream_id: str, broadcaster: str, by: str, wall_ms: int) -> None:
+        """Records that a person watches a live stream."""
+        with self._database.write_transaction("note who watches a stream") as connection:
+            self._audit(connection, wall_ms, by, STREAM_WATCHED, stream_id, {"broadcaster": broadcaster}, {})
 
     def hold_evidence(
         self, incident_id: str, reason: str, by: str, wall_ms: int, *, release: bool

@@ -68,7 +68,7 @@ def coded_sizes(codec: AnyCodec, data: bytes, prefix_bytes: int) -> Iterator[tup
         if kind < 32 if hevc else 1 <= kind <= 5:
             return
         if kind == (33 if hevc else 7):
-            bits = _Bits(data[start + 1 + hevc : start + _SPS_BYTES].replace(b"\0\0\3", b"\0\0"))
+            bits = HeaderBits(data[start + 1 + hevc : start + _SPS_BYTES].replace(b"\0\0\3", b"\0\0"))
             try:
                 yield _hevc(bits) if hevc else _h264(bits)
             except IndexError:
@@ -90,7 +90,7 @@ def _nal_units(data: bytes, prefix_bytes: int) -> Iterator[int]:
         yield start
 
 
-class _Bits:
+class HeaderBits:
     """Reads bits. Raises IndexError past the end."""
 
     def __init__(self, data: bytes) -> None:
@@ -117,7 +117,7 @@ class _Bits:
         return (number + 1) // 2 if number % 2 else -number // 2
 
 
-def _h264(bits: _Bits) -> tuple[int, int]:
+def _h264(bits: HeaderBits) -> tuple[int, int]:
     profile = bits.take(8)
     bits.take(16)
     bits.number()
@@ -148,7 +148,7 @@ def _h264(bits: _Bits) -> tuple[int, int]:
     return width, height * (2 - bits.take(1))
 
 
-def _skip_scaling_list(bits: _Bits, size: int) -> None:
+def _skip_scaling_list(bits: HeaderBits, size: int) -> None:
     last = following = 8
     for _ in range(size):
         if following:
@@ -156,7 +156,7 @@ def _skip_scaling_list(bits: _Bits, size: int) -> None:
         last = following or last
 
 
-def _hevc(bits: _Bits) -> tuple[int, int]:
+def _hevc(bits: HeaderBits) -> tuple[int, int]:
     bits.take(4)
     layers = bits.take(3)
     bits.take(1 + 96)

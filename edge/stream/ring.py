@@ -20,6 +20,7 @@ class Ring:
         self._ring_bytes = ring_bytes
         self._gops: deque[list[AccessUnit]] = deque()
         self._gop_bytes: deque[int] = deque()
+        self._appended = 0
         self.bytes = 0
         """Current size of the payload."""
         self.overflows = 0
@@ -34,6 +35,7 @@ class Ring:
         elif not self._gops:
             return
         self._gops[-1].append(unit)
+        self._appended += 1
         self._gop_bytes[-1] += size
         self.bytes += size
         self._trim(unit.dts_ms)
@@ -45,6 +47,19 @@ class Ring:
     def newest_gop(self) -> tuple[AccessUnit, ...]:
         """Returns the units from the newest keyframe on."""
         return tuple(self._gops[-1]) if self._gops else ()
+
+    def gops_after(self, number: int) -> tuple[tuple[int, tuple[AccessUnit, ...]], ...]:
+        """Returns what is held of each GOP from the unit of this number on, oldest first, with the number of
+        its first unit there. Units are numbered from 0 in the order in which they were appended."""
+        found: list[tuple[int, tuple[AccessUnit, ...]]] = []
+        end = self._appended
+        for gop in reversed(self._gops):
+            begin = end - len(gop)
+            if end <= number:
+                break
+            found.append((max(begin, number), tuple(gop[max(number - begin, 0) :])))
+            end = begin
+        return tuple(reversed(found))
 
     @property
     def oldest_ms(self) -> int | None:

@@ -47,6 +47,7 @@ from edge.supervise.incident_feed import IncidentFeed
 from edge.supervise.journal_care import JournalCare
 from edge.supervise.kept_media import KeptMedia
 from edge.supervise.ledger_executor import LedgerExecutor
+from edge.supervise.live_media import LiveMedia
 from edge.supervise.live_stream import LiveStream
 from edge.supervise.model_swap import ModelSwap
 from edge.supervise.policy_in_force import PolicyInForce
@@ -98,7 +99,7 @@ class Gate:
 
     Lives in one event loop, and every method is called from it. Hooks use it as their ``Gatekeeper``.
     Servicers also use ``router``, ``actions``, ``reviews``, ``evidence``, ``incident_feed``,
-    ``stream_feed`` and ``model_swap``.
+    ``stream_feed``, ``live_media`` and ``model_swap``.
     """
 
     def __init__(
@@ -208,6 +209,7 @@ class Gate:
         self.reviews = ReviewActions(context, self.actions, bank_updates, self.evidence)
         self.incident_feed = IncidentFeed(context, tasks)
         self.stream_feed = StreamFeed(self.registry, clock, tasks)
+        self.live_media = LiveMedia(context)
         self._admitter = Admitter(
             context,
             self._usage,
@@ -357,6 +359,7 @@ class Gate:
         await self._drain.judge_rest()
         self.incident_feed.close()
         self.stream_feed.close()
+        self.live_media.close()
         if self._feed is not None:
             await asyncio.to_thread(self._feed.stop)
         await self._enforcer.settle(_SETTLE_S)

@@ -79,6 +79,8 @@ class LiveStream:
     """The worker that has it open has judged some of it."""
     verdict_came: asyncio.Event | None = None
     """Set at the next verdict, if a task waits for it."""
+    judged_ms: float | None = None
+    """Monotonic time of the newest verdict on a sample."""
     watched_since_ms: float | None = None
     """Monotonic time of its first verdict."""
     struck: bool = False
@@ -103,6 +105,8 @@ class LiveStream:
     """Its cut, which begins with the first call that watches it."""
     verdict_monotonic_ms: float | None = None
     """When the CUT verdict was reached."""
+    opened_ms: float = 0.0
+    """Monotonic time at which its source opened."""
     fed_ms: float = 0.0
     """Monotonic time of the last media, or of the caller's ``open``."""
     media: PushBuffer | None = None
@@ -126,6 +130,12 @@ class LiveStream:
         """Whether a call watches it that has brought no picture yet."""
         watched = self.pushed and self.url is None and self.responses is not None and not self.cutting
         return watched and self.media is not None and not self.media.has_video
+
+    @property
+    def blind_ms(self) -> int:
+        """How long its media came without a verdict, up to its newest unit."""
+        since_ms = self.opened_ms if self.judged_ms is None else max(self.judged_ms, self.opened_ms)
+        return max(0, round(self.fed_ms - since_ms))
 
     def answer(self) -> gate_pb2.WatchResponse:
         """Returns an answer to the caller that says only how far its media is cleared."""

@@ -58,7 +58,7 @@ class MediaIntake:
         )
         stream.source_opened = True
         stream.cleared_pts_ms, stream.cleared_units, stream.stamps_shift_ms = -1, 0, 0
-        stream.fed_ms = self._context.clock.monotonic_ms()
+        stream.fed_ms = stream.opened_ms = self._context.clock.monotonic_ms()
         return None
 
     def push(self, stream: LiveStream, unit: gate_pb2.AccessUnit | AccessUnit) -> bool:

@@ -17,6 +17,7 @@ from edge.media_clock import MediaClock
 from edge.policy import EvidencePolicy, TierPolicy
 from edge.reasons import StampFault
 from edge.stream import BitrateJump, Ring
+from edge.stream.ring_reader import RingReader
 from edge.supervise.kept_media import AudioAlignment, KeptAudio, KeptMedia
 from edge.supervise.recording import Recording
 from edge.supervise.watermark import Watermark
@@ -151,6 +152,10 @@ class PushBuffer:
     def units(self) -> tuple[AccessUnit, ...]:
         """All units in the ring from a keyframe on, for evidence."""
         return self._ring.units()
+
+    def reader(self, back_ms: int) -> RingReader:
+        """Follows the units of the ring, for a person who watches."""
+        return RingReader(self._ring, back_ms)
 
     def kept(self) -> KeptMedia:
         """All that is kept for evidence: the units of the ring, and the sound with them."""

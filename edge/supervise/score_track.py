@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections.abc import Iterator
 from typing import Final
 
 from edge.domain import ScorePoint
@@ -11,6 +12,9 @@ from edge.domain import ScorePoint
 SLOT_MS: Final = 250
 SLOTS: Final = 480
 """Two minutes of media. A category takes two kilobytes."""
+STEP_MS: Final = 2_000
+_STEP: Final = STEP_MS // SLOT_MS
+_SECOND: Final = 1_000 // SLOT_MS
 _MOST_CATEGORIES: Final = 16
 
 
@@ -20,6 +24,7 @@ class ScoreTrack:
     def __init__(self) -> None:
         self._rings: dict[str, array[float]] = {}
         self._newest = -1
+        self._lately: tuple[int, tuple[tuple[str, tuple[float, ...]], ...]] | None = None
 
     def note(self, category: str, pts_ms: int, score: float) -> None:
         """Takes a score, 0 to 1, at a media time. What is too old, or no number, is left out."""
@@ -44,6 +49,22 @@ class ScoreTrack:
             for category, ring in self._rings.items()
             if not math.isnan(ring[slot % SLOTS])
         )
+
+    def lately(self) -> tuple[tuple[str, tuple[float, ...]], ...]:
+        """Returns the highest score of each ``STEP_MS`` of what is kept, oldest first, by category, the
+        highest category first. -1 where there is none. It is made anew once in a second of media."""
+        made = self._newest // _SECOND
+        if self._lately is None or self._lately[0] != made:
+            end = (self._newest // _STEP + 1) * _STEP
+            lines = [(category, tuple(self._steps(ring, end))) for category, ring in self._rings.items()]
+            lines.sort(key=lambda line: (-max(line[1]), line[0]))
+            self._lately = made, tuple(lines)
+        return self._lately[1]
+
+    def _steps(self, ring: array[float], end: int) -> Iterator[float]:
+        for at in range(end - SLOTS, end, _STEP):
+            held = (ring[slot % SLOTS] for slot in range(at, at + _STEP) if 0 <= slot <= self._newest)
+            yield max((round(score, 3) for score in held if not math.isnan(score)), default=-1.0)
 
     def _advance(self, slot: int) -> None:
         for new in range(max(self._newest + 1, slot - SLOTS + 1), slot + 1):

@@ -126,11 +126,12 @@ class WorkerEventHandler:
     def _note_sample(self, stream: LiveStream, judged: worker_pb2.Judged) -> None:
         """Notes that a sample of the stream was judged."""
         stream.samples += 1
+        stream.judged_ms = now = self._context.clock.monotonic_ms()
         if not stream.judged:
             stream.judged = True
             self._context.pool.shown(stream.id)
         if stream.watched_since_ms is None:
-            stream.watched_since_ms = self._context.clock.monotonic_ms()
+            stream.watched_since_ms = now
         if stream.verdict_came is not None:
             stream.verdict_came.set()
         stream.pulls = 0

@@ -13,7 +13,7 @@ from grpc_tools import protoc
 PROTOS = Path(__file__).resolve().parents[2] / "protos"
 PINNED = {
     "gate": "b9f9518562e833b6c7e8f95f5cca2c5d7e85f8e281af6a4c702d83484bdc3c50",
-    "operator": "9c59a1d0d00eee59e00a906079b3015c61bf6c91db774f5cb1975ab92184be4f",
+    "operator": "2d6508485d50da29d5f8bc0061432653c2057b0db0e3481a1e9b54bfb47206fa",
 }
 
 

@@ -27,8 +27,9 @@ import httpx
 
 from edge.annexb import framing_of
 from edge.detect.importing.tflite_file import read_tflite
-from edge.domain import Codec
+from edge.domain import AccessUnit, Codec
 from edge.errors import GateError
+from edge.evidence.fragments import FragmentWriter
 from edge.ingest import amf
 from edge.ingest.audio_bundle import AudioBundle
 from edge.ingest.chunks import ChunkReader
@@ -143,9 +144,19 @@ def _extradata(data: bytes) -> None:
             with suppress(GateError):
                 framing = framing_of(codec, data)
                 list(coded_sizes(codec, framing.parameter_sets, 0))
+        _shown(codec, data, seeds.units()[0])
+
+
+def _shown(codec: Codec, extradata: bytes, data: bytes) -> None:
+    """Writes it as people see it."""
+    unit = AccessUnit(0, 0, True, data, 0.0)
+    with suppress(GateError):
+        FragmentWriter(codec.value, extradata, unit).fragment([unit], 40)
 
 
 def _access_unit(data: bytes) -> None:
+    for codec in Codec:
+        _shown(codec, b"", data)
     for codec in (Codec.H264, Codec.HEVC):
         for prefix in (0, 1, 2, 4):
             list(coded_sizes(codec, data, prefix))

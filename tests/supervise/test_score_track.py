@@ -45,3 +45,19 @@ def test_categories_are_bounded() -> None:
     for number in range(1000):
         track.note(f"category-{number}", 0, 0.5)
     assert len(track.points()) == 16
+
+
+def test_the_last_two_minutes_in_steps_the_highest_category_first() -> None:
+    track = ScoreTrack()
+    assert track.lately() == ()
+    for second in range(200):
+        track.note("fight", second * 1000, 0.25)
+        if second == 150:
+            track.note("gunfire", second * 1000, 0.75)
+    (highest, gunfire), (other, fight) = track.lately()
+    assert (highest, other) == ("gunfire", "fight")
+    assert len(gunfire) == len(fight) == 60
+    assert set(fight) == {0.25}
+    assert [at for at, score in enumerate(gunfire) if score >= 0] == [60 - (200 - 150) // 2]
+    track.note("fight", 200_000, 1.0)
+    assert track.lately()[0] == ("fight", (*fight[1:], 1.0))

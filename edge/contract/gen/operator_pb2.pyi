@@ -441,23 +441,57 @@ class ListStreamsRequest(_message.Message):
 
     LIMIT_FIELD_NUMBER: _builtins.int
     AFTER_ID_FIELD_NUMBER: _builtins.int
+    WITH_SCORES_FIELD_NUMBER: _builtins.int
     limit: _builtins.int
     """1 to 1000; 0: 1000."""
     after_id: _builtins.str
     """Only streams after this one, the last id of the previous page."""
+    with_scores: _builtins.bool
+    """Whether each stream comes with its `scores`."""
     def __init__(
         self,
         *,
         limit: _builtins.int = ...,
         after_id: _builtins.str = ...,
+        with_scores: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id", "limit", b"limit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id", "limit", b"limit", "with_scores", b"with_scores"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListStreamsRequest: _TypeAlias = ListStreamsRequest  # noqa: Y015
+
+@_typing.final
+class CategoryScores(_message.Message):
+    """How high the scores of a category were lately."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    SCORES_FIELD_NUMBER: _builtins.int
+    category: _builtins.str
+    """Category, for example `fight`."""
+    @_builtins.property
+    def scores(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """The highest score, 0 to 1, of each two seconds of the last two minutes of media, oldest first; -1 where nothing was
+        judged.
+        """
+
+    def __init__(
+        self,
+        *,
+        category: _builtins.str = ...,
+        scores: _abc.Iterable[_builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "scores", b"scores"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CategoryScores: _TypeAlias = CategoryScores  # noqa: Y015
 
 @_typing.final
 class Stream(_message.Message):
@@ -483,6 +517,8 @@ class Stream(_message.Message):
     CLEARED_PTS_MS_FIELD_NUMBER: _builtins.int
     CUTTING_FIELD_NUMBER: _builtins.int
     INCIDENT_ID_FIELD_NUMBER: _builtins.int
+    BLIND_MS_FIELD_NUMBER: _builtins.int
+    SCORES_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
     """Id of the stream. Never reused. A viewer gets its beginning only, up to the time of admission."""
     server: _builtins.str
@@ -519,6 +555,12 @@ class Stream(_message.Message):
     """It is being cut."""
     incident_id: _builtins.str
     """Incident of its cut; empty without one."""
+    blind_ms: _builtins.int
+    """How long its media came without a judgement, up to now, milliseconds: 0 right after each sample."""
+    @_builtins.property
+    def scores(self) -> _containers.RepeatedCompositeFieldContainer[Global___CategoryScores]:
+        """With `with_scores`: by category, the highest first."""
+
     def __init__(
         self,
         *,
@@ -540,10 +582,12 @@ class Stream(_message.Message):
         cleared_pts_ms: _builtins.int = ...,
         cutting: _builtins.bool = ...,
         incident_id: _builtins.str = ...,
+        blind_ms: _builtins.int = ...,
+        scores: _abc.Iterable[Global___CategoryScores] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "address", b"address", "app", b"app", "broadcaster", b"broadcaster", "cleared_pts_ms", b"cleared_pts_ms", "connection", b"connection", "cutting", b"cutting", "incident_id", b"incident_id", "name", b"name", "samples", b"samples", "score", b"score", "server", b"server", "shed", b"shed", "started_wall_ms", b"started_wall_ms", "stream_id", b"stream_id", "tier", b"tier", "watch_mode", b"watch_mode", "watched", b"watched"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "address", b"address", "app", b"app", "blind_ms", b"blind_ms", "broadcaster", b"broadcaster", "cleared_pts_ms", b"cleared_pts_ms", "connection", b"connection", "cutting", b"cutting", "incident_id", b"incident_id", "name", b"name", "samples", b"samples", "score", b"score", "scores", b"scores", "server", b"server", "shed", b"shed", "started_wall_ms", b"started_wall_ms", "stream_id", b"stream_id", "tier", b"tier", "watch_mode", b"watch_mode", "watched", b"watched"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -572,6 +616,75 @@ class ListStreamsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListStreamsResponse: _TypeAlias = ListStreamsResponse  # noqa: Y015
+
+@_typing.final
+class WatchMediaRequest(_message.Message):
+    """Which stream to watch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STREAM_ID_FIELD_NUMBER: _builtins.int
+    BACK_MS_FIELD_NUMBER: _builtins.int
+    stream_id: _builtins.str
+    """Id of the stream."""
+    back_ms: _builtins.int
+    """How far back to begin, milliseconds, 0 to 60000: at a keyframe within that time, as far as the evidence ring
+    reaches. 0: at the newest keyframe.
+    """
+    def __init__(
+        self,
+        *,
+        stream_id: _builtins.str = ...,
+        back_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["back_ms", b"back_ms", "stream_id", b"stream_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchMediaRequest: _TypeAlias = WatchMediaRequest  # noqa: Y015
+
+@_typing.final
+class MediaChunk(_message.Message):
+    """The next bytes of the file, and what they are. A fragment that is larger than 256 KiB comes in several chunks; all
+    but the first have `data` alone. A chunk without `data` says that there is nothing new; one comes at least every
+    15 seconds.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    MEDIA_TYPE_FIELD_NUMBER: _builtins.int
+    END_MS_FIELD_NUMBER: _builtins.int
+    BEHIND_MS_FIELD_NUMBER: _builtins.int
+    GAP_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    """Bytes of the file, in their order."""
+    media_type: _builtins.str
+    """Set where a file begins: first, and again whenever the publisher's codec changes. `video/mp4` with its `codecs`."""
+    end_ms: _builtins.int
+    """Where the file ends after this fragment, milliseconds of its own time, which begins at 0."""
+    behind_ms: _builtins.int
+    """How long ago the newest picture of this fragment came from the publisher, milliseconds."""
+    gap: _builtins.bool
+    """Media before this fragment was left out, because the reader was slow."""
+    def __init__(
+        self,
+        *,
+        data: _builtins.bytes = ...,
+        media_type: _builtins.str = ...,
+        end_ms: _builtins.int = ...,
+        behind_ms: _builtins.int = ...,
+        gap: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["behind_ms", b"behind_ms", "data", b"data", "end_ms", b"end_ms", "gap", b"gap", "media_type", b"media_type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MediaChunk: _TypeAlias = MediaChunk  # noqa: Y015
 
 @_typing.final
 class WatchStreamsRequest(_message.Message):

@@ -61,6 +61,13 @@ class OperatorStub:
     the caller ends the call or the gate stops (UNAVAILABLE). A slow reader gets the newest state of each stream and
     misses those in between.
     """
+    WatchMedia: _grpc.UnaryStreamMultiCallable[_operator_pb2.WatchMediaRequest, _operator_pb2.MediaChunk]
+    """reviewer. The picture of a stream that is live on this gate: its last seconds and then what comes, as fragmented
+    MP4, until it is over. Nothing is decoded. A reader that is too slow goes on at the newest keyframe, and no queue
+    of the gate grows for it. The audit log says who has watched which stream (`stream_watched`, once in ten minutes).
+    NOT_FOUND where no such stream is live here; INVALID_ARGUMENT for media that no player could show; UNAVAILABLE where
+    `limits.max_media_watchers` people watch already.
+    """
     CutStream: _grpc.UnaryUnaryMultiCallable[_operator_pb2.CutStreamRequest, _operator_pb2.CutStreamResponse]
     """reviewer. Cuts a stream that is live on this gate, with a reason for the record. Without a block its publisher may
     come back at once. NOT_FOUND where no such stream is live here; FAILED_PRECONDITION where it is being cut.
@@ -154,6 +161,13 @@ class OperatorAsyncStub(OperatorStub):
     """viewer. The live streams of this gate, and then each change: a stream begins, changes or ends. For ever, until
     the caller ends the call or the gate stops (UNAVAILABLE). A slow reader gets the newest state of each stream and
     misses those in between.
+    """
+    WatchMedia: _aio.UnaryStreamMultiCallable[_operator_pb2.WatchMediaRequest, _operator_pb2.MediaChunk]  # type: ignore[assignment]
+    """reviewer. The picture of a stream that is live on this gate: its last seconds and then what comes, as fragmented
+    MP4, until it is over. Nothing is decoded. A reader that is too slow goes on at the newest keyframe, and no queue
+    of the gate grows for it. The audit log says who has watched which stream (`stream_watched`, once in ten minutes).
+    NOT_FOUND where no such stream is live here; INVALID_ARGUMENT for media that no player could show; UNAVAILABLE where
+    `limits.max_media_watchers` people watch already.
     """
     CutStream: _aio.UnaryUnaryMultiCallable[_operator_pb2.CutStreamRequest, _operator_pb2.CutStreamResponse]  # type: ignore[assignment]
     """reviewer. Cuts a stream that is live on this gate, with a reason for the record. Without a block its publisher may
@@ -287,6 +301,19 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         """viewer. The live streams of this gate, and then each change: a stream begins, changes or ends. For ever, until
         the caller ends the call or the gate stops (UNAVAILABLE). A slow reader gets the newest state of each stream and
         misses those in between.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchMedia(
+        self,
+        request: _operator_pb2.WatchMediaRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_operator_pb2.MediaChunk], _abc.AsyncIterator[_operator_pb2.MediaChunk]]:
+        """reviewer. The picture of a stream that is live on this gate: its last seconds and then what comes, as fragmented
+        MP4, until it is over. Nothing is decoded. A reader that is too slow goes on at the newest keyframe, and no queue
+        of the gate grows for it. The audit log says who has watched which stream (`stream_watched`, once in ten minutes).
+        NOT_FOUND where no such stream is live here; INVALID_ARGUMENT for media that no player could show; UNAVAILABLE where
+        `limits.max_media_watchers` people watch already.
         """
 
     @_abc_1.abstractmethod
