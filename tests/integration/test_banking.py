@@ -50,6 +50,21 @@ def shown(gate: RunningGate, broadcaster: str, footage: Footage) -> list[gate_pb
     return said
 
 
+def until_looked_at(gate: RunningGate, broadcaster: str, footage: Footage) -> None:
+    """Shows footage again and again: a busy machine does not look at each short stream."""
+    before = samples_judged(gate)
+    for number in range(20):
+        assert shown(gate, f"{broadcaster}{number}", footage) == []
+        if samples_judged(gate) >= before + 4:
+            return
+    raise AssertionError(f"the gate looked at too little of {broadcaster}")
+
+
+def samples_judged(gate: RunningGate) -> float:
+    said = metrics(gate.process).splitlines()
+    return float(next(line for line in said if line.startswith("edge_samples_judged ")).split()[1])
+
+
 def flagged_in_the_middle(
     gate: RunningGate, broadcaster: str, footage: Footage, calm_ms: int = CALM_MS
 ) -> operator_pb2.Incident:
@@ -114,8 +129,7 @@ def test_nobody_is_cut_for_what_came_before_a_confirmed_incident(gate: RunningGa
 def test_what_a_reviewer_names_is_known_but_for_what_others_showed_and_blocks_provisionally(
     gate: RunningGate, footage: Footage
 ) -> None:
-    for number in range(3):  # a busy machine does not look at each of them
-        assert shown(gate, f"dora{number}", part(footage, 5000, 6000)) == []
+    until_looked_at(gate, "dora", part(footage, 5000, 6000))
     incident = flagged_in_the_middle(gate, "eva", part(footage, 5000, 10_000), 8000)
     asked = operator_pb2.ClipStretch(begin_ms=0, end_ms=incident.stretch.end_ms)
     banking = confirmed(gate, incident.id, stretch=asked).banking
