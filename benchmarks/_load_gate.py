@@ -35,7 +35,7 @@ def processes_of(pid: int) -> list[int]:
 
 def workers_of(pid: int) -> list[int]:
     """Returns the worker processes, oldest first."""
-    return [child for child in sorted(processes_of(pid)) if b"edge.workers.process" in _command(child)]
+    return [child for child in sorted(processes_of(pid)) if b"edge.workers" in _command(child)]
 
 
 def pullers_of(pid: int) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gc
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,6 +45,7 @@ def serve(
     ends with 0. It ends with 3 when it could not write decisions, as on a full disk; the log names them.
     SIGHUP reads settings, tokens, certificates and texts again.
     """
+    gc.disable()  # until the gate is ready: what a start makes stays, and each collection would visit it
     from edge.config import load_settings
     from edge.policy import explain_mode
     from edge.sidecar import Ready, run_sidecar

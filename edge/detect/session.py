@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from edge.errors import ModelError
 
@@ -16,6 +18,22 @@ if TYPE_CHECKING:
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 PRECISE = "session.x64quantprecision"
+
+
+_EXACT: Final = frozenset({"avx512_vnni", "avx_vnni"})
+_PROCESSORS: Final = Path("/proc/cpuinfo")
+
+
+@cache
+def usual_kernels_are_exact(processors: Path = _PROCESSORS) -> bool:
+    """Whether the processor adds 8-bit products in 32 bits, by its flags: then no kernel overflows.
+
+    False where nobody knows. Its first call comes before the process is contained, and may read the file.
+    """
+    with suppress(OSError):
+        lines = processors.read_text(encoding="ascii", errors="replace").splitlines()
+        return any(line.startswith("flags") and not _EXACT.isdisjoint(line.split()) for line in lines)
+    return False
 
 
 def open_session(model: bytes, path: Path, *, precise: bool) -> ort.InferenceSession:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import (
+    DDL,
     BigInteger,
     Boolean,
     Column,
@@ -14,8 +15,10 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    event,
     false,
 )
+from sqlalchemy.schema import ExecutableDDLElement
 
 metadata = MetaData(
     naming_convention={
@@ -177,3 +180,27 @@ audit = Table(
     Column("previous", String(64), nullable=False),
     Column("digest", String(64), nullable=False),
 )
+
+_APPEND_ONLY = (
+    (
+        "sqlite",
+        (
+            f"CREATE TRIGGER audit_is_append_only_{change.lower()} BEFORE {change} ON audit "
+            "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
+            for change in ("UPDATE", "DELETE")
+        ),
+    ),
+    (
+        "postgresql",
+        (
+            "CREATE FUNCTION audit_is_append_only() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'the audit log is append-only'; END $$",
+            "CREATE TRIGGER audit_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit "
+            "EXECUTE FUNCTION audit_is_append_only()",
+        ),
+    ),
+)
+for _dialect, _statements in _APPEND_ONLY:
+    for _statement in _statements:
+        _made: ExecutableDDLElement = DDL(_statement)  # type: ignore[no-untyped-call]
+        event.listen(audit, "after_create", _made.execute_if(dialect=_dialect))

@@ -1,11 +1,9 @@
-"""Entry of a worker process: ``python -m edge.workers.process SOCKET_FD PAGE_FD SETTINGS_JSON``."""
+"""A worker process from its start to its end."""
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import gc
-import os
 import resource
 import signal
 import socket
@@ -80,8 +78,8 @@ def main(argv: list[str]) -> int:
         pack.sight,
     )
     # Objects that exist now stay. A collection that visits them again takes longer than a job.
-    gc.collect()
     gc.freeze()
+    gc.enable()
     loop.run()
     return 0
 
@@ -97,11 +95,3 @@ def _contained(settings: WorkerSettings) -> Containment:
     incoming = [] if settings.evidence_incoming is None else [settings.evidence_incoming]
     role = worker(models, [settings.bank_dir], incoming, settings.max_resident_mb)
     return contain(role, settings.containment)
-
-
-if __name__ == "__main__":
-    code = main(sys.argv[1:])
-    # A thread may still load a model or a bank, which may crash in a half finalised interpreter. So exit
-    # handlers write the last log lines, and the process ends at once.
-    atexit._run_exitfuncs()
-    os._exit(code)

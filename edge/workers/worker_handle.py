@@ -67,7 +67,7 @@ class WorkerHandle:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                "edge.workers.process",
+                "edge.workers",
                 str(theirs.fileno()),
                 str(page),
                 settings.model_dump_json(),

@@ -151,7 +151,7 @@ def workers_of(pid: int) -> list[int]:
         except OSError:
             continue
         parent, started = int(stat[1]), int(stat[19])
-        if parent == pid and b"edge.workers.process" in command:
+        if parent == pid and b"edge.workers" in command:
             found.append((started, int(entry.name)))
     return [worker for _, worker in sorted(found)]
 

@@ -213,4 +213,4 @@ def test_a_stream_over_its_share_moves_to_a_worker_that_others_go_before(tmp_pat
         }
         ours = os.getpriority(os.PRIO_PROCESS, 0)
         assert priorities.pop(ordinary) == {ours}
-        assert {ours + 10} in priorities.values()
+        assert {min(ours + 10, 19)} in priorities.values()  # the least that Linux knows is 19

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import pytest
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from edge.domain import Severity
+from edge.errors import LedgerUnavailable
 from edge.ledger import Ledger
 from edge.ledger.schema import MIGRATIONS, NEWEST
 from edge.ledger.tables import audit, metadata
@@ -79,3 +86,60 @@ def test_an_older_ledger_does_not_count_what_is_part_of_an_occasion(store: Store
     )
     migrate(store, "0003", down=True)
     look(store)
+
+
+_TRIGGERS = {
+    "sqlite": "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' ORDER BY name",
+    "postgresql": "SELECT tgname, tgtype, prosrc FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid "
+    "WHERE NOT tgisinternal AND tgrelid = CAST('audit' AS regclass) ORDER BY tgname",
+}
+
+
+def schema_of(store: Store) -> dict[str, Any]:
+    """Everything about the tables except the order of their columns, and the bounds of texts that SQLite
+    ignores."""
+
+    def ordered(found: list[Any]) -> list[str]:
+        said = sorted(repr(sorted((key, str(value)) for key, value in one.items())) for one in found)
+        return [re.sub(r"VARCHAR\(\d+\)", "VARCHAR", one) for one in said] if store.kind == "sqlite" else said
+
+    def parts(table: str) -> Iterator[Any]:
+        yield ordered(inspector.get_columns(table))
+        yield inspector.get_pk_constraint(table)
+        yield ordered(inspector.get_foreign_keys(table))
+        yield ordered(inspector.get_unique_constraints(table))
+        yield ordered(inspector.get_indexes(table))
+
+    inspector = sa.inspect(store.engine)
+    found: dict[str, Any] = {table: list(parts(table)) for table in inspector.get_table_names()}
+    with store.engine.connect() as connection:
+        found["version"] = connection.exec_driver_sql("SELECT version_num FROM alembic_version").all()
+        found["triggers"] = connection.exec_driver_sql(_TRIGGERS[store.kind]).all()
+    return found
+
+
+def test_a_new_ledger_is_as_the_migrations_make_it(store: Store) -> None:
+    migrate(store, "head")
+    migrated = schema_of(store)
+    migrate(store, "base", down=True)
+    Ledger.open(store.url).close()
+    new = schema_of(store)
+    assert set(new) >= set(metadata.tables)
+    assert new == migrated
+    assert new["triggers"]
+
+
+def test_a_new_ledger_imports_no_alembic(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from edge.ledger import Ledger; "
+        "Ledger.open(Path(sys.argv[1])).close(); assert 'alembic' not in sys.modules"
+    )
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", script, str(tmp_path / "ledger.db")], check=True)
+
+
+def test_a_table_of_somebody_else_is_left_alone(store: Store) -> None:
+    store.execute("CREATE TABLE appeals (text VARCHAR(9))")
+    with pytest.raises(LedgerUnavailable, match="appeals"):
+        Ledger.open(store.url)
+    assert sa.inspect(store.engine).get_table_names() == ["appeals"]

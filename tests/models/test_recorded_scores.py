@@ -14,7 +14,7 @@ import pytest
 from edge.detect import Detector, default_model_directory, read_pack
 from edge.detect.check import check_model
 from edge.detect.recorded import drawn_samples, drawn_scores, missed_by, recorded_logits
-from edge.detect.session import open_session
+from edge.detect.session import open_session, usual_kernels_are_exact
 from edge.errors import ModelError
 from models.train.record import put_model, record
 
@@ -73,6 +73,9 @@ class Overflowing:
     def get_session_options(self) -> Any:
         return self._options
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
 
 @pytest.mark.parametrize(("off_by", "precise"), [(0.0, False), (0.01, True)])
 def test_precise_kernels_are_taken_where_the_usual_ones_differ(
@@ -89,14 +92,20 @@ def test_precise_kernels_are_taken_where_the_usual_ones_differ(
         return Overflowing(session, usual.get_session_options(), off_by)
 
     monkeypatch.setattr("edge.detect.detector.open_session", opened)
+    monkeypatch.setattr("edge.detect.detector.usual_kernels_are_exact", lambda: False)
     assert Detector.load(default_model_directory()).precise == precise
 
 
-def test_a_worker_draws_once_and_runs_each_sample_once_in_either_kernel(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(("exact", "kernels"), [(True, 1), (False, 2)])
+def test_a_worker_draws_once_and_runs_each_sample_once_in_each_kernel(
+    monkeypatch: pytest.MonkeyPatch, exact: bool, kernels: int
 ) -> None:
-    """It did so twice and three times, for 0.4 s of CPU at each start of a worker."""
+    """It did so twice and three times, for 0.4 s of CPU at each start of a worker.
+
+    A processor with VNNI needs no second kernel to compare with. The recorded scores are kept there, too.
+    """
     drawn, run = list[int](), list[int]()
+    monkeypatch.setattr("edge.detect.detector.usual_kernels_are_exact", lambda: exact)
 
     def drawing(height: int, width: int) -> Any:
         drawn.append(height)
@@ -112,7 +121,39 @@ def test_a_worker_draws_once_and_runs_each_sample_once_in_either_kernel(
     monkeypatch.setattr(Detector, "_run", running)
     Detector.load(default_model_directory())
     assert len(drawn) == 1
-    assert len(run) == 1 + 2 * len(drawn_samples(64, 64))
+    assert len(run) == 1 + kernels * len(drawn_samples(64, 64))
+
+
+@pytest.mark.parametrize(
+    ("said", "exact"),
+    [
+        ("processor : 0\nflags\t\t: fpu avx2 avx512_vnni\n", True),
+        ("flags\t\t: fpu avx2 avx_vnni", True),
+        ("flags\t\t: fpu avx2\nvmx flags\t: ept\n", False),
+        ("model name\t: avx512_vnni\nflags\t\t: fpu\n", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_exact_kernels_are_known_by_the_flags_of_the_processor(
+    tmp_path: Path, said: str | None, exact: bool
+) -> None:
+    if said is not None:
+        (tmp_path / "cpuinfo").write_text(said)
+    assert usual_kernels_are_exact(tmp_path / "cpuinfo") == exact
+
+
+def test_a_processor_said_to_be_exact_that_is_not_is_found_by_the_recorded_scores(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(*given: Any, **options: Any) -> Any:
+        session = open_session(*given, **options)
+        return Overflowing(session, session.get_session_options(), 0.01)
+
+    monkeypatch.setattr("edge.detect.detector.open_session", opened)
+    monkeypatch.setattr("edge.detect.detector.usual_kernels_are_exact", lambda: True)
+    with pytest.raises(ModelError, match="away from what the manifest recorded"):
+        Detector.load(model)
 
 
 def test_precise_sessions_ask_onnxruntime_for_it() -> None:

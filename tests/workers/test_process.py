@@ -23,6 +23,15 @@ def test_a_worker_starts_without_what_only_its_supervisor_needs() -> None:
     assert not {name.split(".")[0] for name in loaded} & {"sqlalchemy", "alembic", "grpc", "uvicorn"}
 
 
+def test_a_worker_imports_nothing_for_colours_on_a_terminal() -> None:
+    """structlog imports rich where it is there, which took a tenth of each start."""
+    command = [sys.executable, "-X", "importtime", "-m", "edge.workers"]
+    said = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False).stderr
+    assert "edge.workers.loop" in said
+    assert "structlog" in said
+    assert "rich.console" not in said
+
+
 def test_a_gate_whose_model_scores_differently_here_says_so_and_does_not_start(tmp_path: Path) -> None:
     """Its workers wrote a traceback, and the gate said that the message was above it."""
     model = copy_pack(tmp_path / "model")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edge.detect.pack_files import PackFiles
 from edge.detect.recorded import refuse_missed
-from edge.detect.session import open_session
+from edge.detect.session import open_session, usual_kernels_are_exact
 from edge.detect.sight.frame_scaler import FrameScaler, Rgb
 from edge.detect.sight.recorded_frames import drawn_pictures, picture_missed_by, picture_scores
 from edge.detect.witness_specs import FrameSpec, FrameTimes, KOfN
@@ -51,19 +51,21 @@ class FrameModel:
     def load(cls, spec: FrameSpec, model: bytes, path: Path) -> FrameModel:
         """Opens an ONNX file, and runs it on drawn pictures and on pictures of each shape that it may get.
 
-        The usual kernels are faster. They are used where they give the same numbers as the precise ones.
-        Raises ModelError where it does not keep its manifest's word, also where a score is more than 0.01
-        away from the recorded one.
+        The usual kernels are faster. They are used where they are exact, or give the same numbers as the
+        precise ones. Raises ModelError where it does not keep its manifest's word, also where a score is more
+        than 0.01 away from the recorded one.
         """
-        precise = cls(spec, open_session(model, path, precise=True))
-        precise._verify_graph(path)
-        for shape in precise.shapes:
-            precise._verify_run(shape, path)
-        refuse_missed(path, precise.missed_by())
-        usual = cls(spec, open_session(model, path, precise=False))
-        drawn = drawn_pictures(spec).values()
-        alike = all(np.array_equal(usual._run(one), precise._run(one)) for one in drawn)
-        return usual if alike else precise
+        loaded = cls(spec, open_session(model, path, precise=False))
+        loaded._verify_graph(path)
+        for shape in loaded.shapes:
+            loaded._verify_run(shape, path)
+        if not usual_kernels_are_exact():
+            precise = cls(spec, open_session(model, path, precise=True))
+            drawn = drawn_pictures(spec).values()
+            if not all(np.array_equal(loaded._run(one), precise._run(one)) for one in drawn):
+                loaded = precise
+        refuse_missed(path, loaded.missed_by())
+        return loaded
 
     @property
     def every(self) -> FrameTimes:
