@@ -4,24 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 from docgen.markdown import cell, code, table
 from edge.config import Settings, settings_model
+from edge.json_schema import Schema, alternatives, bounds_of, resolved, section_of
 from edge.policy import Policy
-
-_BOUNDS = (
-    ("minimum", "≥ {}"),
-    ("exclusiveMinimum", "> {}"),
-    ("maximum", "≤ {}"),
-    ("exclusiveMaximum", "< {}"),
-    ("maxLength", "at most {} characters"),
-    ("minItems", "at least {} entries"),
-    ("maxItems", "at most {} entries"),
-    ("maxProperties", "at most {} entries"),
-    ("pattern", "matches `{}`"),
-)
-_Schema = dict[str, Any]
 
 
 def describe_settings() -> str:
@@ -30,10 +17,10 @@ def describe_settings() -> str:
     prefix = Settings.model_config["env_prefix"]
     delimiter = Settings.model_config["env_nested_delimiter"] or "__"
     parts = ["## Top level\n"]
-    top = {key: each for key, each in schema["properties"].items() if _section(schema, each) is None}
+    top = {key: each for key, each in schema["properties"].items() if section_of(schema, each) is None}
     parts.append(_settings_table(schema, {**schema, "properties": top}, prefix))
     for key, each in schema["properties"].items():
-        section = _section(schema, each)
+        section = section_of(schema, each)
         if section is None:
             continue
         parts.append(f"## `[{key}]` {{ #{key} }}\n")
@@ -45,7 +32,7 @@ def describe_settings() -> str:
 def describe_section(key: str) -> str:
     """Returns the table of one section of the settings. Raises KeyError for an unknown section."""
     schema = settings_model().model_json_schema()
-    section = _section(schema, schema["properties"][key])
+    section = section_of(schema, schema["properties"][key])
     if section is None:
         raise KeyError(key)
     return _table(schema, section, prefix="")
@@ -55,29 +42,29 @@ def describe_policy() -> str:
     """Returns every field of the policy."""
     schema = Policy.model_json_schema()
     parts = ["## Top level\n"]
-    top = {key: each for key, each in schema["properties"].items() if _section(schema, each) is None}
+    top = {key: each for key, each in schema["properties"].items() if section_of(schema, each) is None}
     parts.append(_table(schema, {**schema, "properties": top}, prefix=""))
     for key, each in schema["properties"].items():
-        section = _section(schema, each)
+        section = section_of(schema, each)
         if section is not None:
             parts += _policy_part(schema, key, section, f"{key}.")
         elif key == "categories":
-            category = _resolve(schema, each["additionalProperties"])
+            category = resolved(schema, each["additionalProperties"])
             parts += _policy_part(schema, "categories", category, "categories.NAME.")
-            belief = _resolve(schema, category["properties"]["belief"])
+            belief = resolved(schema, category["properties"]["belief"])
             parts += _policy_part(schema, "belief", belief, "categories.NAME.belief.")
         elif key == "rules":
-            parts += _policy_part(schema, "rules", _resolve(schema, each["items"]), "rules[].")
+            parts += _policy_part(schema, "rules", resolved(schema, each["items"]), "rules[].")
     return "\n".join(parts)
 
 
-def _policy_part(schema: _Schema, key: str, section: _Schema, prefix: str) -> Iterator[str]:
+def _policy_part(schema: Schema, key: str, section: Schema, prefix: str) -> Iterator[str]:
     yield f"## `{key}` {{ #{key} }}\n"
     yield f"{section.get('description', '')}\n"
     yield _table(schema, section, prefix)
 
 
-def _settings_table(schema: _Schema, section: _Schema, env_prefix: str) -> str:
+def _settings_table(schema: Schema, section: Schema, env_prefix: str) -> str:
     rows = (
         (
             code(key),
@@ -90,7 +77,7 @@ def _settings_table(schema: _Schema, section: _Schema, env_prefix: str) -> str:
     return table(("Key", "Type", "Default", "Meaning, environment variable"), rows)
 
 
-def _table(schema: _Schema, section: _Schema, prefix: str) -> str:
+def _table(schema: Schema, section: Schema, prefix: str) -> str:
     rows = (
         (
             code(prefix + key),
@@ -103,29 +90,11 @@ def _table(schema: _Schema, section: _Schema, prefix: str) -> str:
     return table(("Key", "Type", "Default", "Meaning"), rows)
 
 
-def _resolve(schema: _Schema, value: _Schema) -> _Schema:
-    """Returns the schema itself, or the definition that it refers to."""
-    reference = value.get("$ref")
-    return schema["$defs"][reference.rpartition("/")[2]] if reference else value
+def _kind(schema: Schema, value: Schema) -> str:
+    return " or ".join(_kind_of_one(schema, one) for one in alternatives(schema, value))
 
 
-def _alternatives(schema: _Schema, value: _Schema) -> list[_Schema]:
-    """Returns the alternatives of a value, without null."""
-    each = [_resolve(schema, one) for one in value.get("anyOf", [value])]
-    return [one for one in each if one.get("type") != "null"]
-
-
-def _section(schema: _Schema, value: _Schema) -> _Schema | None:
-    """Returns the section that a key stands for, or None for a plain value."""
-    one, *others = _alternatives(schema, value)
-    return one if not others and "properties" in one else None
-
-
-def _kind(schema: _Schema, value: _Schema) -> str:
-    return " or ".join(_kind_of_one(schema, one) for one in _alternatives(schema, value))
-
-
-def _kind_of_one(schema: _Schema, value: _Schema) -> str:
+def _kind_of_one(schema: Schema, value: Schema) -> str:
     if "enum" in value:
         return " or ".join(code(str(one)) for one in value["enum"])
     if value.get("writeOnly"):
@@ -141,19 +110,14 @@ def _kind_of_one(schema: _Schema, value: _Schema) -> str:
             name = "true or false"
         case other:
             name = str(other or "any")
-    bounds = [cell(form.format(_number(value[key]))) for key, form in _BOUNDS if key in value]
-    return ", ".join([name, *bounds])
+    return ", ".join([name, *map(cell, bounds_of(value))])
 
 
-def _number(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) and value >= 100_000 else str(value)
-
-
-def _default(schema: _Schema, section: _Schema, key: str) -> str:
+def _default(schema: Schema, section: Schema, key: str) -> str:
     value = section["properties"][key]
     if key in section.get("required", ()):
         return "required"
     default = value.get("default")
-    if default in (None, "", [], {}) or _alternatives(schema, value)[0].get("writeOnly"):
+    if default in (None, "", [], {}) or alternatives(schema, value)[0].get("writeOnly"):
         return "–"
     return code(default if isinstance(default, str) else json.dumps(default))

@@ -37,6 +37,8 @@ LAYERS = (
     "edge.ledger",
     "edge.evidence",
     "edge.stream",
+    "edge.policy_fields",  # as forms show them
+    "edge.policy_changes",
     "edge.policy_warnings",
     "edge.detect",
     "edge.match",
@@ -46,6 +48,7 @@ LAYERS = (
     "edge.policy",
     "edge.belief_policy",  # a part of it, and of manifests
     "edge.intervals",
+    "edge.json_schema",
     "edge.pages",  # HTML from templates
     "edge.crash_points",
     "edge.telemetry",

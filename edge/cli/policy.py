@@ -15,16 +15,8 @@ from edge.cli.output import JsonOption, print_json, print_line, print_table, rep
 from edge.contract.gen import operator_pb2
 from edge.domain import SignalSource
 from edge.errors import InvalidInput
-from edge.policy import (
-    MAX_POLICY_BYTES,
-    Mode,
-    Policy,
-    explain_category,
-    explain_mode,
-    explain_rule,
-    parse_policy,
-    rates_of,
-)
+from edge.policy import MAX_POLICY_BYTES, Mode, parse_policy, rates_of
+from edge.policy_changes import changed_fields, explained, modes_of, overrides_of, shown_value
 from edge.printable import printable
 from edge.settings_file import read_settings_text
 
@@ -109,7 +101,7 @@ def set_policy(
     _print_warnings(warnings)
     print_table(
         ("field", "before", "after"),
-        ((each["field"], _shown(each["before"]), _shown(each["after"])) for each in changes),
+        ((each["field"], shown_value(each["before"]), shown_value(each["after"])) for each in changes),
         "Nothing changes.",
     )
     if not dry_run:
@@ -206,35 +198,25 @@ def explain(
         with connection.operator(Role.VIEWER) as (stub, metadata):
             request = operator_pb2.GetPolicyRequest()
             policy = parse_policy(stub.GetPolicy(request, metadata=metadata, timeout=CALL_TIMEOUT_S).json)
-    explained = explain_looks(policy, gop_ms=gop_ms)
-    acting = modes_of(policy)
+    looks = explain_looks(policy, gop_ms=gop_ms)
     if as_json:
         print_json(
             {
-                "modes": [{"app": app, "tenant": tenant, **acts_on(mode)} for app, tenant, mode in acting],
+                "modes": [
+                    {"app": app, "tenant": tenant, **acts_on(mode)} for app, tenant, mode in modes_of(policy)
+                ],
                 "categories": {
                     name: {**part.model_dump(mode="json"), **rates_of(part)}
                     for name, part in policy.categories.items()
                 },
                 "rules": [rule.model_dump(mode="json") for rule in policy.rules],
                 "overrides": overrides_of(policy),
-                "looks": [{**asdict(each), "risk": each.risk.name.lower()} for each in explained],
+                "looks": [{**asdict(each), "risk": each.risk.name.lower()} for each in looks],
             }
         )
         return
-    for app, tenant, mode in acting:
-        where = ", ".join(f"{word} {name}" for word, name in (("app", app), ("tenant", tenant)) if name)
-        print_line(f"{where}: {explain_mode(mode)}" if where else explain_mode(mode))
-    for name, part in policy.categories.items():
-        print_line(explain_category(name, part))
-    for rule in policy.rules:
-        print_line(explain_rule(rule))
-    for each in overrides_of(policy):
-        where = f"app {each['app']}" if each["app"] is not None else f"tenant {each['tenant']}"
-        for change in each["changes"]:
-            print_line(f"{where}: {change['field']} {_shown(change['before'])} -> {_shown(change['after'])}")
-        for name in each["rules_off"]:
-            print_line(f"{where}: rule {name} does not act")
+    for line in explained(policy):
+        print_line(line)
     print_table(
         ("risk", "one look every", "CPU", "on screen half of the time: p50, p95, p99", "a quarter"),
         (
@@ -245,34 +227,10 @@ def explain(
                 *(f"{f.p50_s:.0f}, {f.p95_s:.0f}, {f.p99_s:.0f} s" for f in each.found),
                 *(("", "") if not each.found else ()),
             )
-            for each in explained
+            for each in looks
         ),
         "No risks.",
     )
-
-
-def modes_of(policy: Policy) -> list[tuple[str | None, str | None, Mode]]:
-    """The mode of most streams, then that of each override with another one: app, tenant, mode."""
-    found: list[tuple[str | None, str | None, Mode]] = [(None, None, policy.mode)]
-    for app in (None, *policy.apps):
-        for tenant in (None, *policy.tenants):
-            mode = policy.for_patterns(app, tenant).mode
-            if mode is not policy.mode:
-                found.append((app, tenant, mode))
-    return found
-
-
-def overrides_of(policy: Policy) -> list[dict[str, Any]]:
-    """What a stream of each application, and of each tenant, has other than most streams."""
-    base = policy.for_patterns(None, None)
-    found = []
-    for app, tenant in (*((app, None) for app in policy.apps), *((None, name) for name in policy.tenants)):
-        own = policy.for_patterns(app, tenant)
-        changes = changed_fields(base.model_dump(mode="json"), own.model_dump(mode="json"))
-        acting = {rule.name for rule in own.acting_rules}
-        off = sorted(rule.name for rule in base.acting_rules if rule.name not in acting)
-        found.append({"app": app, "tenant": tenant, "changes": changes, "rules_off": off})
-    return found
 
 
 def acts_on(mode: Mode) -> dict[str, Any]:
@@ -293,30 +251,6 @@ def _warnings_of(text: str) -> list[str]:
 def _print_warnings(warnings: list[str]) -> None:
     for text in warnings:
         stderr.print(f"warning: {text}", style="yellow", soft_wrap=True)
-
-
-def changed_fields(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any]]:
-    """Returns the differences by dotted path, without ``version``, which always differs."""
-    old, new = _flat(before), _flat(after)
-    return [
-        {"field": field, "before": old.get(field), "after": new.get(field)}
-        for field in sorted(old.keys() | new.keys())
-        if field != "version" and old.get(field) != new.get(field)
-    ]
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict) and value:
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
-def _shown(value: object) -> str:
-    return "" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def _about(policy: operator_pb2.Policy) -> dict[str, Any]:

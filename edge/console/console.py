@@ -24,7 +24,7 @@ from edge.api.failed_calls import FailedCalls, Turnstile
 from edge.api.operator_servicer import OperatorServicer
 from edge.config import Settings
 from edge.console.exposure import Exposure
-from edge.console.forms import read_form
+from edge.console.forms import FORM, FormBounds, read_form
 from edge.console.sessions import Sessions
 from edge.console.visit import ROOT, Visit
 from edge.console.waiting import WaitingIncidents
@@ -80,7 +80,9 @@ class Console:
         self.waiting = WaitingIncidents(gate)
         self.exposure = Exposure(self.section.break_ms, self.section.limit_ms)
 
-    def page(self, handler: Handler, role: Role = Role.VIEWER) -> Callable[[Request], Awaitable[Response]]:
+    def page(
+        self, handler: Handler, role: Role = Role.VIEWER, most: FormBounds = FORM
+    ) -> Callable[[Request], Awaitable[Response]]:
         """An endpoint that only signed-in people of that role reach. A POST also needs its session's form."""
 
         async def endpoint(request: Request) -> Response:
@@ -88,7 +90,7 @@ class Console:
             try:
                 visit = self._visit(request)
                 if request.method == "POST":
-                    visit = replace(visit, form=await read_form(request))
+                    visit = replace(visit, form=await read_form(request, most))
                     self.check_origin(request)
                     visit.check_csrf()
                 visit.need(role)

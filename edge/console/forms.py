@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -10,9 +11,20 @@ from starlette.requests import Request
 
 from edge.errors import InvalidInput, LimitExceeded
 
-_MAX_BYTES: Final = 16 * 1024
-_MAX_FIELDS: Final = 64
 _TYPE: Final = "application/x-www-form-urlencoded"
+
+
+@dataclass(frozen=True, slots=True)
+class FormBounds:
+    """The largest form that is read."""
+
+    max_bytes: int = 16 * 1024
+    max_fields: int = 64
+
+
+FORM: Final = FormBounds()
+LARGE_FORM: Final = FormBounds(max_bytes=256 * 1024, max_fields=900)
+"""A whole policy: 64 KiB, of which each byte may be sent as three, or all of its fields."""
 
 REASONS: Final[Mapping[str, tuple[str, ...]]] = {
     "confirm": ("violence", "weapon", "harm", "known", "other"),
@@ -25,23 +37,26 @@ REASONS: Final[Mapping[str, tuple[str, ...]]] = {
     "pardon": ("mistake", "appeal", "other"),
     "grant": ("mistake", "sport", "fiction", "news", "other"),
     "deny": ("violence", "weapon", "harm", "known", "other"),
+    "policy": ("too_much", "too_little", "attack", "rules", "mistake", "other"),
 }
 """Words for why, by what is done. Their texts are in the catalogues as ``reason.WORD``."""
 
 
-async def read_form(request: Request) -> Mapping[str, str]:
+async def read_form(request: Request, most: FormBounds = FORM) -> Mapping[str, str]:
     """Reads a form. Of a repeated field the last value counts. Raises InvalidInput and LimitExceeded."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _TYPE:
         raise InvalidInput("content-type", f"must be {_TYPE}")
     body = b""
     async for chunk in request.stream():
         body += chunk
-        if len(body) > _MAX_BYTES:
-            raise LimitExceeded("form", _MAX_BYTES, len(body), "bytes")
+        if len(body) > most.max_bytes:
+            raise LimitExceeded("form", most.max_bytes, len(body), "bytes")
     try:
-        return dict(parse_qsl(body.decode("ascii"), True, max_num_fields=_MAX_FIELDS, errors="strict"))
+        return dict(parse_qsl(body.decode("ascii"), True, max_num_fields=most.max_fields, errors="strict"))
     except ValueError:  # a UnicodeDecodeError is one, too
-        raise InvalidInput("form", f"must be URL-encoded UTF-8 with at most {_MAX_FIELDS} fields") from None
+        raise InvalidInput(
+            "form", f"must be URL-encoded UTF-8 with at most {most.max_fields} fields"
+        ) from None
 
 
 def reason_of(form: Mapping[str, str], done: str, texts: Mapping[str, str]) -> str:

@@ -9,8 +9,19 @@ from starlette.routing import Mount, Route
 
 from edge.api.auth import Role, TokenFile
 from edge.config import Settings
-from edge.console import decisions, evidence, health_page, incident_page, live_page, queue_page, records_pages
+from edge.console import (
+    decisions,
+    evidence,
+    health_page,
+    incident_page,
+    live_page,
+    policy_edit,
+    policy_page,
+    queue_page,
+    records_pages,
+)
 from edge.console.console import Console, Handler, mounted
+from edge.console.forms import LARGE_FORM
 from edge.console.sign_in_page import SignIn
 from edge.console.visit import ROOT, Visit
 from edge.supervise import Gate
@@ -40,6 +51,11 @@ def _routes(console: Console) -> Iterator[Route]:
         "/blocks": records_pages.blocks,
         "/strikes": records_pages.strikes,
         "/appeals": records_pages.appeals,
+        "/policy": policy_page.policy,
+        "/policy/edit": policy_edit.edit,
+        "/policy/json": policy_edit.edit_json,
+        "/policy/history": policy_page.history,
+        "/policy/versions/{version}": policy_page.version,
         "/audit": records_pages.audit,
         "/health": health_page.health,
         "/view": sign_in.view,
@@ -53,6 +69,7 @@ def _routes(console: Console) -> Iterator[Route]:
         "/strikes/{strike}/pardon": records_pages.pardon,
         "/appeals/{appeal}/{done}": records_pages.decide_appeal,
     }
+    of_policy: dict[str, Handler] = {"/policy/review": policy_edit.review, "/policy": policy_edit.put}
     own: dict[str, Handler] = {
         "/sign-out": sign_in.sign_out,
         "/view": sign_in.choose_view,
@@ -64,6 +81,8 @@ def _routes(console: Console) -> Iterator[Route]:
         yield Route(path, console.page(handler), methods=["GET"])
     for path, handler in actions.items():
         yield Route(path, console.page(handler, Role.REVIEWER), methods=["POST"])
+    for path, handler in of_policy.items():
+        yield Route(path, console.page(handler, Role.ADMIN, LARGE_FORM), methods=["POST"])
 
 
 async def _first(visit: Visit) -> Response:
