@@ -256,7 +256,7 @@ def evaluate(
     calm_clips = [report for clip, report in zip(clips, reports, strict=True) if clip.calm]
     for name, those in (("calm_clips", calm_clips), ("calm_footage", calm_reports)):
         if name == "calm_clips" or calm_files:
-            result[name] = calm_rates(those) | {"categories": false_flags(those, rules, seen)}
+            result[name] = calm_rates(those) | {"categories": false_flags(those, rules)}
     if against is not None:
         theirs = _replay([clip.path for clip in clips], against, jobs, "against")
         its = [category.name for category in read_pack(against).motion.categories]
@@ -399,7 +399,8 @@ def _print_categories(title: str, categories: dict[str, Any]) -> None:
 def _calm(name: str, rates: dict[str, Any], bounds: Sequence[float | None]) -> str:
     from edge.detect.measures import spell_hours, spell_rate
 
-    found = f"{name}: {spell_hours(rates['hours'])}, {rates['flagged']} flagged, {rates['cut']} cut"
+    found = f"{name}: {spell_hours(rates['hours'])}, {rates['flags']} flags and {rates['cuts']} cuts"
+    found += f" in {rates['files']} files"
     if None in bounds:
         return found
     flags, cuts = (spell_rate(bound) for bound in bounds if bound is not None)

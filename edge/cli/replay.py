@@ -39,7 +39,7 @@ def replay(
     mode would only record it. `categories` holds score_max, score_mean, first_flag_s and first_cut_s of each
     category; score_max is the highest score that thresholds are held against. samples, score_max and
     score_mean beside it are of the picture, or of the windows of sound where there is no picture. --windows
-    adds windows, a list of time, score and category.
+    adds windows, a list of time, score and category, and verdicts, a list of time, action and category.
 
     Of a folder, whatever is media is judged, also in folders below it. What is something else (text, a pipe,
     a link to a folder, sound alone where nothing listens) is left out and listed. With --json it gives an

@@ -53,6 +53,14 @@ def tune(
     flag_recall: Annotated[
         float, typer.Option("--flag-recall", min=0.0, max=1.0, help="Share of violence to be flagged.")
     ] = 0.9,
+    flag_rate: Annotated[
+        float | None,
+        typer.Option(
+            "--max-false-flags-per-hour",
+            min=0.01,
+            help="False flags allowed in an hour of calm, for categories of sound and pictures. Default: 2.",
+        ),
+    ] = None,
     report: Annotated[Path | None, typer.Option("--report", help="Write an HTML report.")] = None,
     policy_file: Annotated[
         Path | None,
@@ -70,7 +78,8 @@ def tune(
     ] = False,
     reason: Annotated[str, typer.Option("--reason", help="Reason, kept on record by the gate.")] = "",
     category: Annotated[
-        str, typer.Option("--category", help="Category to tune; needed where the model has several.")
+        str,
+        typer.Option("--category", help="Category to tune, as gunfire. Default: that of the motion model."),
     ] = "",
     model: Annotated[Path | None, typer.Option("--model", help="Folder with manifest.json.")] = None,
     cache: Annotated[
@@ -98,8 +107,12 @@ def tune(
     no row counts neither way. `group` names what shares a camera, a scene or a broadcaster. Figures are
     cross-validated by group: each file is judged by what was chosen without its group.
 
-    Of a labelled folder, whatever is media is judged. What is something else (text, sound alone, a pipe, a
-    link to a folder, or in no folder named violent or calm) is left out and listed.
+    A --category of sound or of single pictures, as gunfire or firearm, gets its flag_at by false flags of
+    calm recordings: the lowest with at most --max-false-flags-per-hour. DATA labels whole recordings: calm,
+    or the category. Calm alone is enough. Sound alone is judged as well. Scores are not kept.
+
+    Of a labelled folder, whatever is media is judged. What is something else (text, sound alone where motion
+    is judged, a pipe, a link to a folder, or in no folder named by a label) is left out and listed.
 
     Exit code 3 means that the data cannot show the promise. --apply then needs --force. --apply needs a
     promise, an admin's token, and a policy that nobody has changed meanwhile. Exit code 1 beside a result
@@ -107,18 +120,22 @@ def tune(
     """
     if precision is not None and rate is not None:
         raise InvalidInput("--target-precision", "not together with --max-false-cuts-per-hour")
-    if apply and precision is None and rate is None and not force:
-        raise InvalidInput(
-            "--apply",
-            "nothing says whether the footage is enough: promise --target-precision or "
-            "--max-false-cuts-per-hour, or apply it all the same with --force",
-        )
-    from edge.detect import default_model_directory, model_directory
+    from edge.cli.tune_witness import FALSE_FLAGS, print_result, tune_category, witness_named
+    from edge.detect import default_model_directory, model_directory, read_pack
     from edge.intervals import require_scipy
     from edge.tuning.guarantee import Guarantee
 
     require_scipy()
     directory = default_model_directory() if model is None else model_directory(model)
+    pack = read_pack(directory)
+    witness = witness_named(category, pack)
+    _refuse_options_of_others(witness is not None, category, precision, rate, flag_rate, report)
+    if apply and precision is None and rate is None and witness is None and not force:
+        raise InvalidInput(
+            "--apply",
+            "nothing says whether the footage is enough: promise --target-precision or "
+            "--max-false-cuts-per-hour, or apply it all the same with --force",
+        )
     if policy_file is not None:
         target = file_target(policy_file)
     elif apply:
@@ -127,21 +144,26 @@ def tune(
         target = model_target(directory)
     left_out: list[LeftOut] = []
     try:
-        result, part = _tune(
-            data,
-            left_out,
-            Guarantee(precision, rate),
-            flag_recall,
-            target.policy,
-            category,
-            directory,
-            cache,
-            jobs,
-            check,
-            report,
-        )
+        if witness is not None:
+            wanted = FALSE_FLAGS if flag_rate is None else flag_rate
+            result, part = tune_category(data, left_out, witness, target.policy, pack, wanted, jobs)
+        else:
+            result, part = _tune(
+                data,
+                left_out,
+                Guarantee(precision, rate),
+                flag_recall,
+                target.policy,
+                category,
+                directory,
+                cache,
+                jobs,
+                check,
+                report,
+            )
     except KeyboardInterrupt:
-        stderr.print("stopped; the scores so far are kept, and the next run goes on from them")
+        kept = "the scores so far are kept, and the next run goes on from them"
+        stderr.print("stopped" if witness is not None else f"stopped; {kept}")
         raise typer.Exit(130) from None
     shown = result["promise"]["shown"]
     result["policy"] = part.model_dump(mode="json")
@@ -152,7 +174,7 @@ def tune(
     if as_json:
         print_json(result)
     else:
-        _print(result)
+        (_print if witness is None else print_result)(result)
         print_left_out(left_out)
         for one in result["data"]["failed"]:
             print_warning(f"{one['path']}: {one['error']}")
@@ -162,6 +184,27 @@ def tune(
         raise typer.Exit(NOT_SHOWN)
     if result["data"]["failed"] or any(each.failed for each in left_out):
         raise typer.Exit(1)
+
+
+def _refuse_options_of_others(
+    of_witness: bool,
+    category: str,
+    precision: float | None,
+    rate: float | None,
+    flag_rate: float | None,
+    report: Path | None,
+) -> None:
+    """Raises InvalidInput for an option that says nothing of this kind of category."""
+    if not of_witness:
+        if flag_rate is not None:
+            raise InvalidInput(
+                "--max-false-flags-per-hour", "is for a --category of sound or single pictures"
+            )
+        return
+    cuts = {"--target-precision": precision, "--max-false-cuts-per-hour": rate, "--report": report}
+    for option, value in cuts.items():
+        if value is not None:
+            raise InvalidInput(option, f"says nothing of {category!r}, which has --max-false-flags-per-hour")
 
 
 def _tune(
@@ -194,7 +237,7 @@ def _tune(
 
     pack = read_pack(directory)
     manifest, digest = pack.motion, pack.digest
-    name = _category(category, [part.name for part in manifest.categories], base)
+    name = _category(category, [part.name for part in manifest.categories], base, pack.manifest.categories)
     footage = read_footage(data, left_out)
     paths = [one.path for one in footage]
     scores = cache or default_cache()
@@ -233,12 +276,12 @@ def _tune(
     return values, policy
 
 
-def _category(wanted: str, known: Sequence[str], base: Policy) -> str:
+def _category(wanted: str, known: Sequence[str], base: Policy, every: Sequence[str]) -> str:
     if not wanted and len(known) > 1:
         raise InvalidInput("--category", f"the model has several: {', '.join(known)}")
     name = wanted or known[0]
     if name not in known:
-        raise InvalidInput("--category", f"{name!r} is none of the model's: {', '.join(known)}")
+        raise InvalidInput("--category", f"{name!r} is none of the model's: {', '.join(every)}")
     if name not in base.categories:
         raise InvalidInput("--policy", f"it has no category {name!r}, which the model sees")
     return name

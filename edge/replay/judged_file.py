@@ -42,6 +42,8 @@ class JudgedFile:
     def __init__(self) -> None:
         self.samples: list[float] = []
         """For each sample of the picture its highest score."""
+        self.verdicts: list[list[Any]] = []
+        """Time, action and category of each FLAG and CUT."""
         self._first: dict[Action, float] = {}
         self._decided: Verdict | None = None
         self._matches: dict[str, Match] = {}
@@ -57,6 +59,7 @@ class JudgedFile:
     def add_verdict(self, verdict: Verdict, at_s: float) -> None:
         """Takes a verdict on a sample or a window."""
         if verdict.action is not Action.PASS:
+            self.verdicts.append([round(at_s, 3), verdict.action.value, verdict.category])
             self._first.setdefault(verdict.action, at_s)
             if verdict.category in self._categories:
                 self._categories[verdict.category].first_s.setdefault(verdict.action, at_s)

@@ -48,7 +48,7 @@ class ReplaySetup:
 
     def take(self, path: Path, report: dict[str, Any]) -> dict[str, Any]:
         wanted = {name: report[name] for name in _FIELDS}
-        return {**wanted, "windows": report["windows"]} if "windows" in report else wanted
+        return wanted | {name: report[name] for name in ("windows", "verdicts") if name in report}
 
 
 class Replay:
@@ -89,7 +89,9 @@ class Replay:
             raise TooShort(f"{path}: too short for one sample; `edge-gate bank match` looks pictures up")
         said = judging.file.report()
         report = {"path": str(path), "duration_s": round(duration_s, 3), **said}
-        return {**report, "windows": judging.file.windows()} if windows else report
+        if not windows:
+            return report
+        return {**report, "windows": judging.file.windows(), "verdicts": judging.file.verdicts}
 
     def _sight(self) -> StreamSight | None:
         """What looks at single pictures. None: nothing does."""

@@ -48,28 +48,23 @@ def category_figures(
     for name, rule in rules.items():
         by = score if name in motion else "score_max"
         judged = [
-            _judged(clip, report, name, by, flags(report, name, rule, gathers=name in motion))
+            _judged(clip, report, name, by, flags(report, name))
             for clip, report in zip(clips, reports, strict=True)
             if "error" not in report and (clip.shows(name) or clip.calm)
         ]
         found[name] = _figures(judged) | {
             "score": by,
-            "flag_at": rule.flag_at,
+            "flag_at": rule.flag_limit,
             "by_source": _by_source(judged),
         }
     return found
 
 
-def false_flags(
-    reports: Sequence[Report], rules: Mapping[str, CategoryPolicy], motion: Collection[str]
-) -> dict[str, Any]:
+def false_flags(reports: Sequence[Report], names: Collection[str]) -> dict[str, Any]:
     """False flags of each category and of all on calm footage: number, and rate an hour with interval."""
     kept = [report for report in reports if "error" not in report]
     hours = sum(report["duration_s"] or 0.0 for report in kept) / 3600
-    counts = {
-        name: sum(flags(report, name, rule, gathers=name in motion) for report in kept)
-        for name, rule in rules.items()
-    }
+    counts = {name: sum(flags(report, name) for report in kept) for name in names}
     return {
         name: {"flags": count, "flags_per_hour": _rate(count, hours)}
         for name, count in {**counts, "all": sum(counts.values())}.items()
@@ -108,20 +103,12 @@ def judged_by(names: Collection[str], report: Report) -> Report:
     return {**report, **values}
 
 
-def flags(report: Report, name: str, rule: CategoryPolicy, *, gathers: bool) -> int:
-    """How often a category asks for a person in a file.
+def flags(report: Report, name: str) -> int:
+    """How often a category asks for a person in a file, or for a cut: once for each of its episodes.
 
-    A category that gathers a belief counts once: its windows do not say when the belief fell. Any other
-    counts as often as its score rises to ``flag_at``.
+    The report has ``verdicts``, as ``replay --windows`` gives them.
     """
-    if not _acted(report, name):
-        return 0
-    rises, over = 0, False
-    for _, score, category in report.get("windows", ()):
-        if category == name:
-            rises += score >= rule.flag_at and not over
-            over = score >= rule.flag_at
-    return 1 if gathers else max(rises, 1)
+    return sum(category == name for _, _, category in report["verdicts"])
 
 
 def _judged(clip: LabelledClip, report: Report, name: str, by: str, flagged: int) -> _Judged:

@@ -18,6 +18,7 @@ from edge.detect.measures import (
     recall_at_precision,
     roc_auc,
 )
+from edge.domain import Action
 from edge.errors import ConfigError, InvalidInput, LimitExceeded
 from edge.intervals import Interval, bootstrap, rate_upper_bound
 from edge.replay import FoundFiles, LeftOut
@@ -194,17 +195,20 @@ def figures(
 def calm_rates(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """False flags and cuts per stream-hour of calm footage, with 95 % upper bounds (no event: 3 / hours).
 
-    A stream ends with its cut, so a report holds at most one flag and one cut.
+    Every verdict counts: a long recording may be flagged again and again. A cut is also a flag. ``flagged``
+    and ``cut`` are numbers of files. Reports have ``verdicts``.
     """
     kept = [report for report in reports if "error" not in report]
     hours = sum(report["duration_s"] or 0.0 for report in kept) / 3600
-    flags = sum(_acted(report, "first_flag_s", "first_cut_s") for report in kept)
-    cuts = sum(_acted(report, "first_cut_s") for report in kept)
+    said = [action for report in kept for _, action, _ in report["verdicts"]]
+    flags, cuts = len(said), said.count(Action.CUT.value)
     return {
         "files": len(kept),
         "hours": round(hours, 4),
-        "flagged": flags,
-        "cut": cuts,
+        "flagged": sum(_acted(report, "first_flag_s", "first_cut_s") for report in kept),
+        "cut": sum(_acted(report, "first_cut_s") for report in kept),
+        "flags": flags,
+        "cuts": cuts,
         "flags_per_hour": _rate(flags, hours),
         "cuts_per_hour": _rate(cuts, hours),
     }

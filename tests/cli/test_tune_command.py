@@ -225,3 +225,42 @@ def test_ctrl_c_keeps_what_was_scored(shared: Path, listed: Path, tmp_path: Path
     kept = list((tmp_path / "cache").rglob("*"))
     assert len([path for path in kept if path.suffix == ".npz"]) == 2
     assert not [path for path in kept if path.name.endswith(".partial")]
+
+
+@pytest.fixture(scope="module")
+def sounds(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few recordings of sound alone, in folders that label them."""
+    folder = tmp_path_factory.mktemp("sounds")
+    rows = list(csv.DictReader((shared / "data" / "sounds" / "sounds.csv").open()))
+    for label, sublabel in (("calm", "speech"), ("gunfire", "M249")):
+        (folder / label).mkdir()
+        for row in [row for row in rows if (row["label"], row["sublabel"]) == (label, sublabel)][:3]:
+            path = shared / "data" / "sounds" / row["path"]
+            (folder / label / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+def test_a_category_of_sound_is_tuned_on_recordings_of_sound(sounds: Path, tmp_path: Path) -> None:
+    file = tmp_path / "policy.json"
+    file.write_text(default_policy(default_model_directory()).model_dump_json())
+    flags = ("--category", "gunfire", "--policy", str(file), "--apply", "--force")
+    code, found = run(sounds, tmp_path, *flags)
+    assert (code, found["promise"]["shown"], found["basis"]) == (3, False, "cross_validated")
+    assert (found["data"]["files"], found["figures"]["positives"]) == (6, 3)
+    assert found["figures"]["false_flags_per_hour"][2] > found["promise"]["wanted"] == 2.0
+    assert parse_policy(file.read_bytes()).categories["gunfire"].flag_at == found["proposal"]["flag_at"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--category", "gunfire", "--target-precision", "0.9"], "--max-false-flags-per-hour"),
+        (["--category", "scream"], "never acts alone"),
+        (["--category", "knife"], "gunfire, explosion, scream, firearm"),
+        (["--max-false-flags-per-hour", "1"], "of sound or single pictures"),
+    ],
+)
+def test_what_does_not_fit_the_category_is_refused(sounds: Path, arguments: list[str], said: str) -> None:
+    result = CliRunner().invoke(app, ["tune", str(sounds), *arguments])
+    assert result.exit_code != 0
+    assert said in " ".join(result.output.split())

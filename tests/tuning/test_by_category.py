@@ -11,7 +11,7 @@ import pytest
 from edge.errors import InvalidInput
 from edge.policy import CategoryPolicy
 from edge.tuning.by_category import apart_figures, category_figures, false_flags, flags, judged_by
-from edge.tuning.evaluation import LabelledClip, figures, read_labels
+from edge.tuning.evaluation import LabelledClip, calm_rates, figures, read_labels
 
 pytest.importorskip("scipy")
 RULES = {
@@ -36,6 +36,12 @@ def report(hours: float = 0.5, **scores: list[float]) -> dict[str, Any]:
             "first_cut_s": None,
         }
     windows = [[at, score, name] for name, row in scores.items() for at, score in enumerate(row)]
+    verdicts = [
+        [at, "flag", name]
+        for name, row in scores.items()
+        for at, (before, score) in enumerate(zip([0.0, *row], row, strict=False))
+        if before < RULES[name].flag_at <= score
+    ]
     return {
         "duration_s": 3600 * hours,
         "score_max": 1.0,
@@ -44,6 +50,7 @@ def report(hours: float = 0.5, **scores: list[float]) -> dict[str, Any]:
         "first_cut_s": None,
         "categories": categories,
         "windows": windows,
+        "verdicts": verdicts,
     }
 
 
@@ -77,13 +84,15 @@ def test_the_motion_models_figures_are_not_moved_by_sound() -> None:
     assert judged_by(["fight"], {"error": "no"}) == {"error": "no"}
 
 
-def test_flags_are_counted_as_often_as_a_category_rises_to_one() -> None:
-    assert flags(report(gunfire=[0.9, 0.9, 0.1, 0.8]), "gunfire", RULES["gunfire"], gathers=False) == 2
-    assert flags(report(fight=[0.9, 0.1, 0.9]), "fight", RULES["fight"], gathers=True) == 1
-    assert flags(report(gunfire=[0.4]), "gunfire", RULES["gunfire"], gathers=False) == 0
-    rates = false_flags([report(0.5, gunfire=[0.9, 0.1, 0.9]), {"error": "no"}], RULES, ["fight"])
-    assert rates["gunfire"]["flags"] == rates["all"]["flags"] == 2
-    assert rates["all"]["flags_per_hour"][0] == 4.0
+def test_every_flag_of_a_long_recording_counts() -> None:
+    assert flags(report(gunfire=[0.9, 0.9, 0.1, 0.8]), "gunfire") == 2
+    assert flags(report(gunfire=[0.4]), "gunfire") == 0
+    long = report(0.5, gunfire=[0.9, 0.1, 0.9], fight=[0.6, 0.1, 0.7, 0.1, 0.8])
+    rates = false_flags([long, {"error": "no"}], RULES)
+    assert (rates["gunfire"]["flags"], rates["fight"]["flags"], rates["all"]["flags"]) == (2, 3, 5)
+    assert rates["all"]["flags_per_hour"][0] == 10.0
+    of_all = calm_rates([long, {"error": "no"}])
+    assert (of_all["flags"], of_all["flags_per_hour"]["value"], of_all["cuts"]) == (5, 10.0, 0)
 
 
 def test_labels_of_a_packs_categories_are_read_and_others_named(tmp_path: Path) -> None:
