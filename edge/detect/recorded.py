@@ -105,6 +105,11 @@ def scores_alike(one: DrawnScores, other: DrawnScores) -> bool:
     )
 
 
+def within_tolerance(distances: Mapping[str, float]) -> bool:
+    """Whether no distance is over TOLERANCE or no number."""
+    return all(distance <= TOLERANCE for distance in distances.values())
+
+
 def refuse_missed(path: Path, distances: Mapping[str, float]) -> None:
     """Raises ModelError where a distance, of a model of any kind, is over TOLERANCE or no number."""
     import onnxruntime as ort  # imported here because the supervisor reads manifests and opens no session

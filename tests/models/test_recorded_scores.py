@@ -143,7 +143,7 @@ def test_exact_kernels_are_known_by_the_flags_of_the_processor(
     assert usual_kernels_are_exact(tmp_path / "cpuinfo") == exact
 
 
-def test_a_processor_said_to_be_exact_that_is_not_is_found_by_the_recorded_scores(
+def test_a_processor_on_which_no_kernel_is_exact_is_refused(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def opened(*given: Any, **options: Any) -> Any:
@@ -154,6 +154,18 @@ def test_a_processor_said_to_be_exact_that_is_not_is_found_by_the_recorded_score
     monkeypatch.setattr("edge.detect.detector.usual_kernels_are_exact", lambda: True)
     with pytest.raises(ModelError, match="away from what the manifest recorded"):
         Detector.load(model)
+
+
+def test_a_processor_said_to_be_exact_that_is_not_gets_the_precise_kernels(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(*given: Any, precise: bool) -> Any:
+        session = open_session(*given, precise=precise)
+        return session if precise else Overflowing(session, session.get_session_options(), 0.01)
+
+    monkeypatch.setattr("edge.detect.detector.open_session", opened)
+    monkeypatch.setattr("edge.detect.detector.usual_kernels_are_exact", lambda: True)
+    assert Detector.load(model).precise
 
 
 def test_precise_sessions_ask_onnxruntime_for_it() -> None:

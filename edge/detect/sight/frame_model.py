@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.detect.pack_files import PackFiles
-from edge.detect.recorded import refuse_missed
+from edge.detect.recorded import refuse_missed, within_tolerance
 from edge.detect.session import open_session, usual_kernels_are_exact
 from edge.detect.sight.frame_scaler import FrameScaler, Rgb
 from edge.detect.sight.recorded_frames import drawn_pictures, picture_missed_by, picture_scores
@@ -59,7 +59,7 @@ class FrameModel:
         loaded._verify_graph(path)
         for shape in loaded.shapes:
             loaded._verify_run(shape, path)
-        if not usual_kernels_are_exact():
+        if not usual_kernels_are_exact() or not within_tolerance(loaded.missed_by()):
             precise = cls(spec, open_session(model, path, precise=True))
             drawn = drawn_pictures(spec).values()
             if not all(np.array_equal(loaded._run(one), precise._run(one)) for one in drawn):
