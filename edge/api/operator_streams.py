@@ -67,17 +67,15 @@ class StreamCalls(OperatorCalls):
         def is_wanted(changed: IncidentChange) -> bool:
             return _is_wanted(changed.incident, wanted)
 
-        async for news in self._gate.incident_feed.follow(after, is_wanted):
-            change = operator_pb2.IncidentChange(sequence=news.number)
+        digest = bounds.text("after_digest", request.after_digest, 64)
+        async for news in self._gate.incident_feed.follow(after, is_wanted, digest=digest):
+            change = operator_pb2.IncidentChange(sequence=news.number, digest=news.digest)
             if news.resync:
                 change.resync = True
-            elif news.change is not None:
+            elif news.change is not None and news.standing is not None:
                 incident = news.change.incident
-                standings = await self._gate.executor.call(
-                    self._gate.ledger.standings, [incident.id], self._gate.clock.wall_ms()
-                )
                 shown = incident_to_proto(
-                    incident, standings[incident.id], self.shown_stream_id(person, incident.stream_id)
+                    incident, news.standing, self.shown_stream_id(person, incident.stream_id)
                 )
                 change.incident.CopyFrom(shown)
                 change.what = news.change.what

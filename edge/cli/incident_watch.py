@@ -10,7 +10,7 @@ from edge.api.auth import Role
 from edge.cli.following import follow
 from edge.cli.incident_values import as_dict
 from edge.cli.operator_client import GateConnection, asks_gate
-from edge.cli.output import JsonOption, print_json, print_line, reports_errors, when
+from edge.cli.output import JsonOption, print_json, print_line, print_warning, reports_errors, when
 from edge.contract.gen import operator_pb2
 
 
@@ -23,6 +23,9 @@ def watch(
     after: Annotated[
         int, typer.Option(min=0, help="Go on after this `sequence`, from --json. Default: from now on.")
     ] = 0,
+    after_digest: Annotated[
+        str, typer.Option(help="Its `digest`: shows that a database came back without its last changes.")
+    ] = "",
     *,
     connection: GateConnection,
     as_json: JsonOption = False,
@@ -33,17 +36,24 @@ def watch(
     one with `resync` means: list the incidents, because changes may have been missed.
     """
     request = operator_pb2.WatchIncidentsRequest(
-        after_sequence=after, category=category, app=app_name, broadcaster=broadcaster
+        after_sequence=after,
+        after_digest=after_digest,
+        category=category,
+        app=app_name,
+        broadcaster=broadcaster,
     )
 
     def listen() -> None:
         with connection.operator(Role.VIEWER) as (stub, metadata):
             for change in stub.WatchIncidents(request, metadata=metadata):
-                request.after_sequence = change.sequence
+                heard = request.after_sequence > 0
+                request.after_sequence, request.after_digest = change.sequence, change.digest
                 if as_json:
                     print_json(_as_dict(change))
                 elif change.HasField("incident"):
                     print_line(_line(change))
+                elif change.resync and heard:
+                    print_warning("changes may have been missed: see `edge-gate incident list`")
 
     follow(listen, lambda: request.after_sequence)
 
@@ -51,6 +61,7 @@ def watch(
 def _as_dict(change: operator_pb2.IncidentChange) -> dict[str, object]:
     return {
         "sequence": change.sequence,
+        "digest": change.digest,
         "resync": change.resync,
         "what": change.what or None,
         "by": change.by or None,

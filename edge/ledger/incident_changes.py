@@ -16,6 +16,7 @@ from edge.domain import Incident
 from edge.ledger import records
 from edge.ledger.audit import ROWS
 from edge.ledger.base import PAGE, LedgerBase
+from edge.ledger.proof import EMPTY, Head
 from edge.ledger.tables import appeals, audit, blocks, incidents, strikes
 from edge.ledger.unknown_rows import readable
 
@@ -29,6 +30,10 @@ class IncidentChange:
 
     number: int
     """Of the audit log's entry."""
+    digest: str
+    """Of the same."""
+    previous: str
+    """Digest of the entry before it."""
     incident: Incident
     what: str
     """What was done, the word of the audit log."""
@@ -43,13 +48,19 @@ class IncidentChanges:
     changes: tuple[IncidentChange, ...]
     upto: int
     """Number of the last entry that the page covers."""
+    digest: str
+    """Of the same. Empty before the first entry."""
     newest: int
-    """Number of the newest entry of all. Less than what was asked for: the database has lost commits."""
+    """Number of the newest entry of all."""
+    lost: bool
+    """The entry after which was asked is not there, or is another one: the database has lost commits."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Changed:
     number: int
+    digest: str
+    previous: str
     what: str
     by: str
     wall_ms: int
@@ -61,30 +72,45 @@ class ChangedIncidents(LedgerBase):
         with self._database.read("read the newest change") as connection:
             return connection.execute(sa.select(sa.func.max(audit.c.number))).scalar() or 0
 
-    def incident_changes(self, after: int) -> IncidentChanges:
-        """Changes after the entry of this number, from the next thousand entries."""
-        query = (
-            sa.select(audit.c.number, audit.c.wall_ms, audit.c.who, audit.c.what, audit.c.detail)
-            .where(audit.c.number > after)
-            .order_by(audit.c.number)
-            .limit(PAGE)
-        )
+    def head(self) -> Head:
+        """The newest entry of the audit log."""
+        query = sa.select(audit.c.number, audit.c.digest).order_by(audit.c.number.desc()).limit(1)
+        with self._database.read("read the newest change") as connection:
+            row = connection.execute(query).first()
+        return EMPTY if row is None else Head(row.number, row.digest)
+
+    def incident_changes(self, after: int, digest: str = "") -> IncidentChanges:
+        """Changes after the entry of this number, from the next thousand entries. ``digest``: what that entry
+        had; empty: not known."""
+        query = sa.select(audit).where(audit.c.number >= after).order_by(audit.c.number).limit(PAGE + 1)
         with self._database.read("read changes of incidents") as connection:
-            upto, changed = after, dict[str, _Changed]()
+            upto, known, changed = after, "", dict[str, _Changed]()
+            lost = after > 0
             for row in connection.execute(query):
-                upto = row.number
-                entry = _Changed(row.number, row.what, row.who, row.wall_ms)
+                upto, known = row.number, row.digest
+                if row.number == after:
+                    lost = bool(digest) and row.digest != digest
+                    continue
+                entry = _Changed(row.number, row.digest, row.previous, row.what, row.who, row.wall_ms)
                 for incident_id in _incidents_of(connection, row.detail):
                     changed[incident_id] = entry
             newest = connection.execute(sa.select(sa.func.max(audit.c.number))).scalar() or 0
             found = _read(connection, changed)
         changes = [
-            IncidentChange(entry.number, found[incident_id], entry.what, entry.by, entry.wall_ms)
+            IncidentChange(
+                entry.number,
+                entry.digest,
+                entry.previous,
+                found[incident_id],
+                entry.what,
+                entry.by,
+                entry.wall_ms,
+            )
             for incident_id, entry in changed.items()
             if incident_id in found
         ]
         changes.sort(key=lambda change: (change.number, change.incident.id))
-        return IncidentChanges(tuple(changes), upto, newest)
+        return IncidentChanges(tuple(changes), upto, known, newest, lost)
 
 
 def _incidents_of(connection: sa.Connection, detail: str) -> set[str]:

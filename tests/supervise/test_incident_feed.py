@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 
 import pytest
 
 from edge.clock import SystemClock
-from edge.domain import Action, Incident, IncidentState, Publish, Severity, Verdict, new_id
-from edge.errors import CapacityExceeded
+from edge.domain import Action, CaseStanding, Incident, IncidentState, Publish, Severity, Verdict, new_id
+from edge.errors import CapacityExceeded, LedgerUnavailable
 from edge.ladder import Sanction
 from edge.ledger import Ledger
 from edge.supervise import incident_feed
@@ -127,7 +127,8 @@ async def test_a_slow_watcher_lists_anew_or_reads_from_the_ledger(
         assert (await change(other))[0] == idents[-1]
     news = await heard(feed)
     if limit == "MOST_BEHIND":
-        assert news == IncidentNews(bench.ledger.newest_change(), resync=True)
+        head = bench.ledger.head()
+        assert news == IncidentNews(head.number, head.digest, resync=True)
     else:
         rest = [(await change(feed))[0] for _ in idents[1:]]
         assert news.change is not None
@@ -140,10 +141,9 @@ async def test_a_database_that_lost_commits_is_listed_anew(bench: Bench) -> None
         open_incident(bench.ledger)
     feed = bench.gate.incident_feed.follow()
     await heard(feed)
-    with bench.ledger._database.write_transaction("restore") as connection:
-        connection.exec_driver_sql("DROP TRIGGER audit_is_append_only_delete")
-        connection.exec_driver_sql("DELETE FROM audit WHERE number > 1")
-    assert await heard(feed) == IncidentNews(1, resync=True)
+    lose_commits(bench.ledger, after=1)
+    head = bench.ledger.head()
+    assert await heard(feed) == IncidentNews(1, head.digest, resync=True)
     assert (await heard(bench.gate.incident_feed.follow(10_000))).resync, "a number that nobody gave"
 
 
@@ -202,3 +202,108 @@ async def test_nobody_asks_the_ledger_while_nobody_watches(bench: Bench) -> None
     await heard(again)
     ident = open_incident(bench.ledger)
     assert (await change(again))[0] == ident
+
+
+def lose_commits(ledger: Ledger, after: int) -> None:
+    """As when a standby takes over that had not got the newest ones."""
+    with ledger._database.write_transaction("restore") as connection:
+        connection.exec_driver_sql("DROP TRIGGER IF EXISTS audit_is_append_only_delete")
+        connection.exec_driver_sql(f"DELETE FROM audit WHERE number > {after}")
+
+
+async def test_lost_commits_show_also_where_others_have_taken_their_numbers(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        open_incident(bench.ledger)
+    monkeypatch.setattr(incident_feed, "POLL_S", 1.0)  # no look in between
+    feed = bench.gate.incident_feed.follow()
+    told = await heard(feed)
+    assert told.resync
+    lose_commits(bench.ledger, after=1)
+    for _ in range(4):
+        open_incident(bench.ledger)
+    head = bench.ledger.head()
+    assert head.number > told.number
+    assert await heard(feed) == IncidentNews(head.number, head.digest, resync=True)
+
+
+async def test_who_comes_back_after_commits_were_lost_lists_anew(bench: Bench) -> None:
+    for _ in range(3):
+        open_incident(bench.ledger)
+    first = await heard(bench.gate.incident_feed.follow(1))
+    assert first.number == 2
+    assert first.digest
+    again = await heard(bench.gate.incident_feed.follow(first.number, digest=first.digest))
+    assert (again.number, again.resync) == (3, False), "it goes on"
+    lose_commits(bench.ledger, after=1)
+    for _ in range(3):
+        open_incident(bench.ledger)
+    assert (await heard(bench.gate.incident_feed.follow(first.number, digest=first.digest))).resync
+
+
+async def test_each_place_that_a_watcher_names_is_found_again(bench: Bench) -> None:
+    """Also the one between two changes of one entry."""
+    for _ in range(2):
+        open_incident(bench.ledger)
+    bench.ledger.ask_erasure("anna", "the law", "rita", 1)
+    open_incident(bench.ledger)
+    at = IncidentNews(1, next(bench.ledger.audit_rows()).digest)
+    told = []
+    for _ in range(3):
+        at = await heard(bench.gate.incident_feed.follow(at.number, digest=at.digest))
+        assert not at.resync
+        told.append(at.number)
+    assert told == [2, 2, 2], "who breaks off there is told of the whole entry again"
+
+
+async def test_a_gate_that_was_restarted_goes_on(bench: Bench, tmp_path: Path) -> None:
+    told = await heard(bench.gate.incident_feed.follow())
+    missed = open_incident(bench.ledger)
+    async with gate_without_workers(tmp_path / "again", ledger=tmp_path / "ledger.db") as again:
+        news = await heard(again.gate.incident_feed.follow(told.number or 1, digest=told.digest))
+        assert news.resync, "nothing was there yet"
+        open_incident(bench.ledger)
+        news = await heard(again.gate.incident_feed.follow(news.number, digest=news.digest))
+        assert news.change is not None
+        assert news.change.incident.id != missed
+
+
+async def test_a_ledger_that_is_away_for_a_while_ends_no_watching(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed = bench.gate.incident_feed.follow()
+    await heard(feed)
+    asked, changes = asyncio.Event(), bench.ledger.incident_changes
+    loop = asyncio.get_running_loop()
+
+    def away(*_: object) -> None:
+        loop.call_soon_threadsafe(asked.set)
+        raise LedgerUnavailable("the primary is gone")
+
+    monkeypatch.setattr(bench.ledger, "incident_changes", away)
+    missed = open_incident(bench.ledger)
+    waiting = asyncio.ensure_future(change(feed))
+    await asyncio.wait_for(asked.wait(), PATIENCE_S)
+    monkeypatch.setattr(bench.ledger, "incident_changes", changes)
+    assert (await waiting)[0] == missed
+
+
+async def test_how_an_incident_stands_is_read_once_for_all_watchers(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feeds = [bench.gate.incident_feed.follow() for _ in range(5)]
+    for feed in feeds:
+        await heard(feed)
+    read, standings = list[int](), bench.ledger.standings
+
+    def counted(ids: Collection[str], wall_ms: int) -> dict[str, CaseStanding]:
+        read.append(len(ids))
+        return standings(ids, wall_ms)
+
+    monkeypatch.setattr(bench.ledger, "standings", counted)
+    cut = incident(Action.CUT)
+    bench.ledger.record_violation(cut, Sanction(severity=Severity.SEVERE), cut.created_ms)
+    for feed in feeds:
+        assert (await heard(feed)).standing == CaseStanding(provisional=True)
+    assert read == [1]

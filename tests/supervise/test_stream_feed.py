@@ -142,3 +142,27 @@ async def test_a_cut_with_a_block_refuses_the_return(bench: Bench) -> None:
     assert cuts_of(bench) == {stream_id: "operator", other: "blocked"}
     assert not (await bench.admit("9", "one", "anna")).allowed
     await bench.until(lambda: bench.gate.registry.get(stream_id).action is Action.CUT)
+
+
+async def test_a_number_that_nobody_gave_begins_anew(bench: Bench) -> None:
+    stream_id = await bench.watched()
+    feed = bench.gate.stream_feed
+    assert (await heard(feed.follow())).resync
+    for run, after in ((feed.run, feed._number + 1), ("", feed._number), (feed.run, -1)):
+        again = feed.follow(run, after)
+        assert (await heard(again)).resync
+        news = await heard(again)
+        assert news.stream is not None
+        assert news.stream.id == stream_id
+
+
+async def test_sequences_of_a_gate_say_nothing_at_another_or_after_its_restart(
+    bench: Bench, tmp_path: Path
+) -> None:
+    await bench.watched()
+    told = bench.gate.stream_feed
+    await heard(told.follow())
+    async with gate_without_workers(tmp_path / "again", ledger=tmp_path / "ledger.db") as again:
+        await again.watched("8", "two", "berta")
+        await again.watched("9", "three", "carla")
+        assert (await heard(again.gate.stream_feed.follow(told.run, told._number))).resync

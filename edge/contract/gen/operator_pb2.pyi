@@ -817,11 +817,14 @@ class WatchIncidentsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
+    AFTER_DIGEST_FIELD_NUMBER: _builtins.int
     BROADCASTER_FIELD_NUMBER: _builtins.int
     APP_FIELD_NUMBER: _builtins.int
     CATEGORY_FIELD_NUMBER: _builtins.int
     after_sequence: _builtins.int
     """`IncidentChange.sequence` of the last message that was read, on whichever gate of the fleet. 0: from now on."""
+    after_digest: _builtins.str
+    """Its `digest`. With it also a database that came back without its last changes is noticed: a `resync` comes."""
     broadcaster: _builtins.str
     """Empty: of every broadcaster."""
     app: _builtins.str
@@ -832,13 +835,14 @@ class WatchIncidentsRequest(_message.Message):
         self,
         *,
         after_sequence: _builtins.int = ...,
+        after_digest: _builtins.str = ...,
         broadcaster: _builtins.str = ...,
         app: _builtins.str = ...,
         category: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "app", b"app", "broadcaster", b"broadcaster", "category", b"category"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_digest", b"after_digest", "after_sequence", b"after_sequence", "app", b"app", "broadcaster", b"broadcaster", "category", b"category"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -858,6 +862,7 @@ class IncidentChange(_message.Message):
     WHAT_FIELD_NUMBER: _builtins.int
     BY_FIELD_NUMBER: _builtins.int
     WALL_MS_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Where the reader stands now. Name it to go on after a break."""
     resync: _builtins.bool
@@ -870,6 +875,8 @@ class IncidentChange(_message.Message):
     """Who did it: `gate`, or a person."""
     wall_ms: _builtins.int
     """When, milliseconds since the Unix epoch."""
+    digest: _builtins.str
+    """Of the audit log's entry at `sequence`. Name it, too, to go on after a break."""
     @_builtins.property
     def incident(self) -> Global___Incident:
         """The incident as it is now."""
@@ -883,10 +890,11 @@ class IncidentChange(_message.Message):
         what: _builtins.str = ...,
         by: _builtins.str = ...,
         wall_ms: _builtins.int = ...,
+        digest: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "incident", b"incident", "resync", b"resync"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "change", b"change", "incident", b"incident", "resync", b"resync", "sequence", b"sequence", "wall_ms", b"wall_ms", "what", b"what"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "change", b"change", "digest", b"digest", "incident", b"incident", "resync", b"resync", "sequence", b"sequence", "wall_ms", b"wall_ms", "what", b"what"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_change: _TypeAlias = _typing.Literal["incident", "resync"]  # noqa: Y015
     _WhichOneofArgType_change: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
