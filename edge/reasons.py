@@ -200,6 +200,8 @@ class AlarmReason(StrEnum):
     """Matching crashed or raised an error. That is no stream's fault."""
     QUOTA = "quota"
     """More evidence is kept than ``evidence.quota_mb``, and people must decide before any of it may go."""
+    NOT_ERASED = "not_erased"
+    """Evidence that has to go cannot be erased, as when its file or its object may not be removed."""
     STORE_AWAY = "store_away"
     """The bucket of evidence does not take what the gate writes. It stays in the folder until it does."""
     REFUSED = "refused"

@@ -67,9 +67,12 @@ class RetentionPlan:
     """How much is over the quota after that. Only people can change it: they decide, or release holds."""
 
 
-def plan_erasures(held: Iterable[HeldEvidence], rules: RetentionRules, now_ms: int) -> RetentionPlan:
+def plan_erasures(
+    held: Iterable[HeldEvidence], rules: RetentionRules, now_ms: int, other_bytes: int = 0
+) -> RetentionPlan:
     """Returns what goes now: first what was asked for, then what is too old, then what is over the quota.
 
+    ``other_bytes``: size of the evidence that counts and is not in ``held``, because it cannot go.
     Nothing goes that is on hold. Nothing goes by age or quota while an appeal is open. Over the quota goes
     what people have decided, the oldest decision first: what nobody has reviewed is never lost for space.
     """
@@ -87,7 +90,7 @@ def plan_erasures(held: Iterable[HeldEvidence], rules: RetentionRules, now_ms: i
             left.append(each)
     if rules.quota_bytes is None:
         return RetentionPlan(tuple(erasures), 0)
-    over = sum(each.bytes or 0 for each in left) - rules.quota_bytes
+    over = other_bytes + sum(each.bytes or 0 for each in left) - rules.quota_bytes
     for each in sorted(left, key=lambda one: (one.since_ms, one.incident_id)):
         if over <= 0:
             break

@@ -14,7 +14,7 @@ from edge.errors import Conflict, LimitExceeded
 from edge.ledger.base import PAGE, LedgerBase
 from edge.ledger.incidents import read_incident, update_incident
 from edge.ledger.tables import appeals, audit, incidents
-from edge.retention import ErasedWhy, EvidenceAge, HeldEvidence
+from edge.retention import ErasedWhy, EvidenceAge, HeldEvidence, RetentionRules
 
 EVIDENCE_READ = "evidence_read"
 STREAM_WATCHED = "stream_watched"
@@ -98,31 +98,59 @@ class EvidenceRecords(LedgerBase):
             )
             return tuple(ids)
 
-    def held_evidence(self, *, of_all_gates: bool) -> tuple[HeldEvidence, ...]:
-        """The evidence that is not erased, of this gate or of the fleet. What a newer gate wrote stays."""
-        query = sa.select(
-            incidents.c.id,
-            incidents.c.state,
-            incidents.c.created_ms,
-            incidents.c.reviewed_ms,
-            incidents.c.gate,
-            incidents.c.evidence_bytes,
-            incidents.c.evidence_sha256,
-            incidents.c.hold_ms,
-            incidents.c.erase_asked_ms,
-        ).where(sa.or_(incidents.c.evidence_path.is_not(None), incidents.c.evidence_erased_ms.is_(None)))
-        if not of_all_gates:
-            query = query.where(incidents.c.gate == self._gate)
-        appealed = sa.select(appeals.c.incident_id, appeals.c.state, appeals.c.decided_ms).where(
-            appeals.c.incident_id.is_not(None)
-        )
+    def held_evidence(
+        self, *, of_all_gates: bool, incident_ids: Collection[str] | None = None
+    ) -> tuple[HeldEvidence, ...]:
+        """The evidence that is not erased, of this gate or of the fleet. What a newer gate wrote stays.
+
+        ``incident_ids``: of these alone.
+        """
         with self._database.read("read held evidence") as connection:
-            decided: dict[str, int | None] = {}
-            for row in connection.execute(appealed):
-                before = decided.get(row.incident_id, 0)
-                open_ = row.decided_ms is None or before is None
-                decided[row.incident_id] = None if open_ else max(before or 0, row.decided_ms)
-            return tuple(_held(row, decided) for row in connection.execute(query))
+            if incident_ids is None:
+                return _read_held(connection, self._kept(of_all_gates))
+            found: list[HeldEvidence] = []
+            wanted = list(incident_ids)
+            for begin in range(0, len(wanted), PAGE):
+                these = incidents.c.id.in_(wanted[begin : begin + PAGE])
+                found += _read_held(connection, self._kept(of_all_gates) & these)
+            return tuple(found)
+
+    def due_evidence(
+        self, rules: RetentionRules, wall_ms: int, *, of_all_gates: bool, decided: bool
+    ) -> tuple[HeldEvidence, ...]:
+        """The evidence that may have to go now, by request or age; ``decided``: also all that people have
+        decided. What is on hold is left out, and most of the rest, however much is kept."""
+        since = sa.func.coalesce(incidents.c.reviewed_ms, incidents.c.created_ms)
+        is_decided = incidents.c.state.in_(_DECIDED)
+        due = [incidents.c.erase_asked_ms.is_not(None)]
+        for age, keep_ms in rules.keep_ms.items():
+            over = since < wall_ms - keep_ms
+            if age is EvidenceAge.OPEN:
+                due.append(~is_decided & (incidents.c.created_ms < wall_ms - keep_ms))
+            elif age is EvidenceAge.APPEALED:
+                due.append(is_decided & incidents.c.id.in_(sa.select(appeals.c.incident_id)) & over)
+            else:
+                states = [state for state, its_age in _DECIDED.items() if its_age is age]
+                due.append(incidents.c.state.in_(states) & over)
+        if decided:
+            due.append(is_decided)
+        wanted = self._kept(of_all_gates) & incidents.c.hold_ms.is_(None) & sa.or_(*due)
+        with self._database.read("read evidence that has to go") as connection:
+            return _read_held(connection, wanted)
+
+    def evidence_size(self, *, of_all_gates: bool) -> tuple[int, tuple[str, ...]]:
+        """Size of all evidence in bytes, as far as it is on record, and the incidents of which it is not."""
+        kept = self._kept(of_all_gates)
+        total = sa.select(sa.func.sum(incidents.c.evidence_bytes)).where(kept)
+        unknown = sa.select(incidents.c.id).where(
+            kept, incidents.c.evidence_bytes.is_(None), incidents.c.evidence_path.is_not(None)
+        )
+        with self._database.read("read the size of evidence") as connection:
+            return int(connection.execute(total).scalar() or 0), tuple(connection.execute(unknown).scalars())
+
+    def _kept(self, of_all_gates: bool) -> sa.ColumnElement[bool]:
+        kept = sa.or_(incidents.c.evidence_path.is_not(None), incidents.c.evidence_erased_ms.is_(None))
+        return kept if of_all_gates else sa.and_(kept, incidents.c.gate == self._gate)
 
     def record_evidence_erased(
         self, incident_id: str, why: ErasedWhy, files: Sequence[ErasedFile], by: str, wall_ms: int
@@ -156,20 +184,50 @@ class EvidenceRecords(LedgerBase):
                 found |= set(connection.execute(sa.select(incidents.c.id).where(gone, page)).scalars())
         return frozenset(found)
 
+    def evidence_erased_since(self, wall_ms: int) -> frozenset[str]:
+        """Incidents whose evidence was erased from this time on."""
+        query = sa.select(incidents.c.id).where(
+            incidents.c.evidence_path.is_(None), incidents.c.evidence_erased_ms >= wall_ms
+        )
+        with self._database.read("read what was erased") as connection:
+            return frozenset(connection.execute(query).scalars())
+
     def evidence_erasures(self, incident_ids: Sequence[str]) -> tuple[EvidenceErasure, ...]:
         """What was erased of these incidents, oldest first, as the audit log proves it."""
-        wanted = set(incident_ids)
-        query = (
-            sa.select(audit.c.subject, audit.c.wall_ms, audit.c.detail)
-            .where(audit.c.what == EVIDENCE_ERASED)
-            .order_by(audit.c.number)
-        )
+        wanted, found = list(incident_ids), list[Any]()
+        query = sa.select(audit.c.number, audit.c.subject, audit.c.wall_ms, audit.c.detail)
         with self._database.read("read erasures") as connection:
-            return tuple(
-                _erasure(row.subject, row.wall_ms, json.loads(row.detail))
-                for row in connection.execute(query)
-                if row.subject in wanted
-            )
+            for begin in range(0, len(wanted), PAGE):
+                these = audit.c.subject.in_(wanted[begin : begin + PAGE])
+                found += connection.execute(query.where(audit.c.what == EVIDENCE_ERASED, these))
+        found.sort(key=lambda row: int(row.number))
+        return tuple(_erasure(row.subject, row.wall_ms, json.loads(row.detail)) for row in found)
+
+
+def _read_held(connection: sa.Connection, wanted: sa.ColumnElement[bool]) -> tuple[HeldEvidence, ...]:
+    query = sa.select(
+        incidents.c.id,
+        incidents.c.state,
+        incidents.c.created_ms,
+        incidents.c.reviewed_ms,
+        incidents.c.gate,
+        incidents.c.evidence_bytes,
+        incidents.c.evidence_sha256,
+        incidents.c.hold_ms,
+        incidents.c.erase_asked_ms,
+    ).where(wanted)
+    rows = connection.execute(query).all()
+    decided: dict[str, int | None] = {}
+    ids = [row.id for row in rows]
+    for begin in range(0, len(ids), PAGE):
+        appealed = sa.select(appeals.c.incident_id, appeals.c.decided_ms).where(
+            appeals.c.incident_id.in_(ids[begin : begin + PAGE])
+        )
+        for row in connection.execute(appealed):
+            before = decided.get(row.incident_id, 0)
+            open_ = row.decided_ms is None or before is None
+            decided[row.incident_id] = None if open_ else max(before or 0, row.decided_ms)
+    return tuple(_held(row, decided) for row in rows)
 
 
 def _held(row: Any, decided: dict[str, int | None]) -> HeldEvidence:

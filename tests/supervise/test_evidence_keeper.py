@@ -5,22 +5,27 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edge.clock import ManualClock
 from edge.domain import Action, Incident, IncidentState, Publish, Verdict, new_id
-from edge.errors import Conflict, EvidenceErased, LedgerUnavailable
+from edge.errors import Conflict, EvidenceErased, EvidenceStoreFailed, LedgerUnavailable
 from edge.ladder import Sanction
 from edge.ledger import Ledger
-from edge.retention import HeldEvidence, RetentionPlan, RetentionRules, plan_erasures
+from edge.ledger.tables import appeals, incidents
+from edge.retention import EvidenceAge, HeldEvidence, RetentionPlan, RetentionRules, plan_erasures
 from edge.supervise import evidence_keeper
 from edge.supervise.evidence_keeper import ErasureOutcome
 from tests.supervise.gate_without_workers import Bench, gate_without_workers
 
 DAY_MS = 86_400_000
+PUBLISH = Publish("test", "7", "live", "show", "anna")
 
 
 @pytest.fixture
@@ -105,8 +110,10 @@ async def test_an_appeal_that_comes_after_the_plan_keeps_what_it_needs(
     advance(bench, 100)
     keeper = bench.gate.evidence_keeper
 
-    def then_an_appeal(held: Iterable[HeldEvidence], rules: RetentionRules, now_ms: int) -> RetentionPlan:
-        plan = plan_erasures(held, rules, now_ms)
+    def then_an_appeal(
+        held: Iterable[HeldEvidence], rules: RetentionRules, now_ms: int, other_bytes: int
+    ) -> RetentionPlan:
+        plan = plan_erasures(held, rules, now_ms, other_bytes)
         began_ms = bench.ledger.incident(ident).created_ms
         appealed = "It was sport.", "shop", began_ms, bench.gate._context.policy
         bench.ledger.file_appeal(*appealed, incident_id=ident, block_id=None)
@@ -238,3 +245,104 @@ async def test_what_is_gone_and_not_on_record_is_tried_again(
     assert await bench.gate.evidence_keeper.sweep() == 1
     [erased] = [row for row in bench.ledger.audit_rows() if row.what == "evidence_erased"]
     assert json.loads(erased.detail)["files"] == []
+
+
+async def test_one_erasure_that_fails_stops_no_other(bench: Bench) -> None:
+    idents = [opened(bench) for _ in range(6)]
+    folder = bench.gate.settings.evidence_folder
+    for ident in idents[:4]:  # a folder in the place of the clip cannot be removed as a file
+        (folder / f"{ident}.mp4").unlink()
+        (folder / f"{ident}.mp4").mkdir()
+    advance(bench, 91)
+    for _ in range(2):
+        with pytest.raises(EvidenceStoreFailed, match="evidence folder"):
+            await bench.gate.evidence_keeper.sweep()
+    assert [files(bench, ident) for ident in idents[4:]] == [[], []]
+    assert audited(bench.ledger, "evidence_erased") == [("gate", ident) for ident in idents[4:]]
+    assert bench.gate.alarms.lines() == ["evidence not_erased"]
+    for ident in idents[:4]:
+        (folder / f"{ident}.mp4").rmdir()
+    assert await bench.gate.evidence_keeper.sweep() == 4
+    assert bench.gate.alarms.lines() == []
+
+
+async def test_a_request_goes_on_where_one_erasure_fails(bench: Bench) -> None:
+    first, second = opened(bench), opened(bench)
+    stuck = bench.gate.settings.evidence_folder / f"{first}.mp4"
+    stuck.unlink()
+    stuck.mkdir()
+    outcome = await bench.gate.evidence_keeper.erase_broadcaster("anna", "she asked", "rita")
+    assert [erasure.incident_id for erasure in outcome.erased] == [second]
+    assert outcome.waiting == (first,)
+    stuck.rmdir()
+    assert await bench.gate.evidence_keeper.sweep() == 1
+
+
+async def test_a_sweep_reads_only_what_may_have_to_go(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = list[int]()
+
+    def counted(held: Sequence[HeldEvidence], *args: Any) -> RetentionPlan:
+        seen.append(len(held))
+        return plan_erasures(held, *args)
+
+    monkeypatch.setattr(evidence_keeper, "plan_erasures", counted)
+    for _ in range(5):
+        opened(bench, clip=bytes(10))
+    await bench.gate.evidence_keeper.sweep()
+    advance(bench, 89)
+    held, due = opened(bench, clip=bytes(10)), opened(bench, clip=bytes(10))
+    await bench.gate.evidence_keeper.hold(held, "case 7", "rita", release=False)
+    await bench.gate.reviews.review(due, IncidentState.OVERTURNED, "sport", "rita")
+    await bench.gate.evidence_keeper.sweep()
+    advance(bench, 31)
+    assert await bench.gate.evidence_keeper.sweep() == 6
+    assert seen == [0, 0, 6]
+
+
+@pytest.fixture(scope="module")
+def reused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
+    ledger = Ledger.open(tmp_path_factory.mktemp("reused") / "ledger.db")
+    yield ledger
+    ledger.close()
+
+
+@settings(max_examples=30)
+@given(data=st.data())
+def test_what_is_due_is_what_would_be_planned_from_everything(reused: Ledger, data: st.DataObject) -> None:
+    """The ledger leaves out only what stays."""
+    ledger = reused
+    with ledger._database.write_transaction("test") as connection:
+        connection.execute(appeals.delete())
+        connection.execute(incidents.delete())
+    keep = data.draw(st.dictionaries(st.sampled_from(EvidenceAge), st.integers(0, 20), max_size=4))
+    rules = RetentionRules(keep, data.draw(st.none() | st.integers(0, 40)))
+    states = (IncidentState.OPEN, IncidentState.CONFIRMED, IncidentState.OVERTURNED, IncidentState.ESCALATED)
+    for number in range(data.draw(st.integers(0, 6))):
+        made = Incident(f"in_{number}", f"st_{number}", PUBLISH, Verdict(Action.FLAG, 1, 0), number)
+        ledger.record_incident(made, number)
+        size = data.draw(st.integers(1, 10))
+        ledger.set_evidence(made.id, "clip.mp4", number, (0, 1), "0" * 64, size)
+        with ledger._database.write_transaction("test") as connection:
+            values = {
+                "state": data.draw(st.sampled_from(states)).value,
+                "reviewed_ms": data.draw(st.none() | st.integers(0, 30)),
+                "hold_ms": data.draw(st.none() | st.just(1)),
+                "erase_asked_ms": data.draw(st.none() | st.just(1)),
+            }
+            connection.execute(incidents.update().where(incidents.c.id == made.id).values(values))
+            if data.draw(st.booleans()):
+                filed = {"id": f"ap_{number}", "incident_id": made.id, "broadcaster": "anna", "app": "live"}
+                decided = {"state": "open", "decided_ms": data.draw(st.none() | st.integers(0, 30))}
+                rest = {"text": "", "filed_ms": 1, "filed_by": "shop"}
+                connection.execute(appeals.insert().values(**filed, **decided, **rest))
+    now_ms = data.draw(st.integers(0, 60))
+    whole = plan_erasures(ledger.held_evidence(of_all_gates=True), rules, now_ms)
+    total, unknown = ledger.evidence_size(of_all_gates=True)
+    assert unknown == ()
+    over = rules.quota_bytes is not None and total > rules.quota_bytes
+    due = ledger.due_evidence(rules, now_ms, of_all_gates=True, decided=over)
+    planned = plan_erasures(due, rules, now_ms, total - sum(each.bytes or 0 for each in due))
+    assert {(each.incident_id, why) for each, why in planned.erasures} == {
+        (each.incident_id, why) for each, why in whole.erasures
+    }
+    assert planned.over_bytes == whole.over_bytes

@@ -1772,7 +1772,9 @@ class EraseEvidenceResponse(_message.Message):
 
     @_builtins.property
     def waiting_incident_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Incidents whose evidence is in the folder of another gate, which erases it within a minute of its running."""
+        """Incidents whose evidence is in the folder of another gate, which erases it within a minute of its running, or
+        cannot be erased now. That is tried again every minute, and the alarm `evidence` `not_erased` stands.
+        """
 
     def __init__(
         self,
