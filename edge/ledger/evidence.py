@@ -122,7 +122,7 @@ class EvidenceRecords(LedgerBase):
         decided. What is on hold is left out, and most of the rest, however much is kept."""
         since = sa.func.coalesce(incidents.c.reviewed_ms, incidents.c.created_ms)
         is_decided = incidents.c.state.in_(_DECIDED)
-        due = [incidents.c.erase_asked_ms.is_not(None)]
+        due: list[sa.ColumnElement[bool]] = [incidents.c.erase_asked_ms.is_not(None)]
         for age, keep_ms in rules.keep_ms.items():
             over = since < wall_ms - keep_ms
             if age is EvidenceAge.OPEN:
