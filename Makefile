@@ -36,6 +36,7 @@ model-eval: $(DEV_STAMP) ## The shipped models: unseen figures with intervals be
 	$(BIN)/python -m models.train.report
 	$(BIN)/python -m models.train.fights
 	$(BIN)/python -m models.sound_report
+	$(BIN)/python -m models.sight_report
 	$(BIN)/edge-gate model evaluate ../shared/data --calm ../shared/data/long-calm
 	$(BIN)/edge-gate model evaluate ../shared/data/sounds/sounds.csv --apart game --apart fireworks --apart film
 
