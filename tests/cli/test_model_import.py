@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -108,3 +109,66 @@ def test_a_missing_file_and_a_full_folder_are_refused(published: Path, tmp_path:
     content, shipped = tiny_sound_onnx(), read_pack(default_model_directory())
     with pytest.raises(InvalidInput, match="--into"):
         join_pack(shipped, tiny_spec(content=content), content, tmp_path / "pack")
+
+
+def own(file: Path, entry: Path, into: Path) -> tuple[int, str]:
+    found = CliRunner().invoke(
+        app, ["model", "import", "onnx", str(file), str(entry), "--into", str(into), "--json"]
+    )
+    return found.exit_code, found.output
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> tuple[Path, dict[str, Any]]:
+    """An audio model of one's own, and what a manifest says of it."""
+    content = tiny_sound_onnx()
+    (tmp_path / "own.onnx").write_bytes(content)
+    entry = json.loads(tiny_spec(content=content).model_dump_json(exclude={"model", "recorded"}))
+    return tmp_path / "own.onnx", entry
+
+
+def test_a_model_of_ones_own_joins_the_shipped_pack(
+    tiny: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    file, entry = tiny
+    (tmp_path / "entry.json").write_text(json.dumps(entry))
+    code, output = own(file, tmp_path / "entry.json", tmp_path / "pack")
+    assert code == 0, output
+    assert json.loads(output)["models"] == ["motion fight-lite0", "frame firearm-lite0", "audio tiny"]
+    loaded = LoadedPack.load(tmp_path / "pack")
+    assert loaded.sound is not None
+    assert loaded.sound.spec.model.file == "own.onnx"
+    assert set(loaded.sound.missed_by().values()) == {0.0}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"kind": "motion"}, "kind: 'motion' is neither audio nor frame"),
+        ({"output": {"name": "scores", "size": 4}}, "manifest wants (4,)"),
+        ({"model": {"sha256": "0" * 64}}, "model.sha256: is '0000"),
+        ({"categories": []}, "entry.json: categories"),
+        ({"models": []}, "is no entry of `models`"),
+    ],
+)
+def test_what_does_not_keep_its_word_is_refused(
+    tiny: tuple[Path, dict[str, Any]], tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    file, entry = tiny
+    (tmp_path / "entry.json").write_text(json.dumps(entry | change))
+    code, output = own(file, tmp_path / "entry.json", tmp_path / "pack")
+    assert code == 1
+    assert said in " ".join(output.split())
+    assert not (tmp_path / "pack").exists()
+
+
+def test_the_documented_way_to_add_the_teacher_works_as_written(shared: Path, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "tune" / "own-model.md").read_text()
+    entry = page.split("<<'END'\n", 1)[1].split("END\n", 1)[0]
+    (tmp_path / "teacher.json").write_text(entry)
+    teacher = shared / "data" / "sounds" / "teacher" / "yamnet_fp32.onnx"
+    code, output = own(teacher, tmp_path / "teacher.json", tmp_path / "teacher-pack")
+    assert code == 0, output
+    found = CliRunner().invoke(app, ["model", "check", str(tmp_path / "teacher-pack"), "--budget-ms", "1000"])
+    assert found.exit_code == 0, found.output
+    assert "yamnet-teacher" in found.output

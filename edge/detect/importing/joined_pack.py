@@ -1,4 +1,4 @@
-"""Puts an audio model into a model pack."""
+"""Puts a model into a model pack."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Final
 
 from edge.detect.pack_files import MANIFEST_NAME, SCHEMA, PackFiles, PackManifest, read_pack
-from edge.detect.witness_specs import AudioSpec
+from edge.detect.witness_specs import AudioSpec, FrameSpec
 from edge.durable_files import sync_folder, write_file
 from edge.errors import InvalidInput, ModelError
 
 _PARTIAL: Final = ".partial"
 
 
-def join_pack(base: PackFiles, spec: AudioSpec, model: bytes, into: Path) -> PackFiles:
-    """Writes a new pack: that of ``base``, with this audio model in place of those that it has.
+def join_pack(base: PackFiles, spec: AudioSpec | FrameSpec, model: bytes, into: Path) -> PackFiles:
+    """Writes a new pack: that of ``base``, with this model in place of those of its kind.
 
     ``into`` is a folder that does not exist or is empty. The pack appears whole or not at all, and is read
     and verified again. Raises InvalidInput for a folder with files, and ModelError where the pack would be
@@ -23,7 +23,7 @@ def join_pack(base: PackFiles, spec: AudioSpec, model: bytes, into: Path) -> Pac
     """
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
         raise InvalidInput("--into", f"{into} is not empty: name a folder that does not exist yet")
-    kept = tuple(other for other in base.manifest.models if other.kind != "audio")
+    kept = tuple(other for other in base.manifest.models if other.kind != spec.kind)
     try:
         manifest = PackManifest(
             schema_version=SCHEMA,
