@@ -33,7 +33,9 @@ GAMES: Final = 0.02
 def seen(model: FrameModel, pictures: Sequence[Picture]) -> Values:
     """Scores pictures with the shipped model, as log-odds, float64 ``(N,)``."""
     scores = [
-        model.infer(model.picture(av.VideoFrame.from_image(picture.open())))["firearm"]
+        model.infer(
+            model.picture(av.VideoFrame.from_ndarray(np.asarray(picture.open(), np.uint8), format="rgb24"))
+        )["firearm"]
         for picture in pictures
     ]
     bounded = np.clip(np.array(scores, np.float64), 1e-6, 1 - 1e-6)

@@ -54,9 +54,9 @@ def read_own_model(file: Path, entry: Path) -> OwnModel:
         raise ModelError(str(error).replace("models.0.", "")) from None
     if isinstance(spec, AudioSpec):
         heard = AudioModel.load(spec, onnx, file)
-        recorded = {"recorded": spec.recorded or sound_scores(spec, heard.infer)}
-    else:
-        assert isinstance(spec, FrameSpec)
-        seen = FrameModel.load(spec, onnx, file)
-        recorded = {"recorded": spec.recorded or picture_scores(spec, seen.infer)}
-    return OwnModel(spec.model_copy(update=recorded), onnx)
+        sounds = spec.recorded or sound_scores(spec, heard.infer)
+        return OwnModel(spec.model_copy(update={"recorded": sounds}), onnx)
+    assert isinstance(spec, FrameSpec)
+    seen = FrameModel.load(spec, onnx, file)
+    pictures = spec.recorded or picture_scores(spec, seen.infer)
+    return OwnModel(spec.model_copy(update={"recorded": pictures}), onnx)
