@@ -6,39 +6,56 @@ from importlib import import_module
 from typing import Annotated, Any, Final
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from edge import __version__
 
-_COMMANDS: Final = (
-    "serve",
-    "demo",
-    "replay",
-    "tune",
-    "report",
-    "check-config",
-    "ingest",
-    "bank",
-    "incident",
-    "stream",
-    "top",
-    "appeal",
-    "strike",
-    "block",
-    "model",
-    "policy",
-    "audit",
-    "webhook",
-)
-"""In the order of ``--help``. The module of the same name has an ``app`` or a function of that name."""
+COMMANDS: Final = {
+    "serve": "Run the gate: gRPC for ingest servers and operators, HTTP for hooks and metrics.",
+    "demo": "Show the whole job: a real RTMP publish is admitted, watched, judged, cut and refused "
+    "afterwards.",
+    "replay": "Judge recorded files as if they were live, as fast as the machine allows: their picture, and "
+    "their sound where the pack has an audio model. Sound alone is judged as well.",
+    "tune": "Propose thresholds for your own footage, and measure them.",
+    "report": "Count streams, flags, cuts, overturned decisions, times, blocks and appeals of a period.",
+    "check-config": "Check a file without starting anything. Print the effective values, defaults included.",
+    "ingest": "Run the reference ingest: an RTMP server that asks the gate about every publisher.",
+    "bank": "Make, fill, check and export the banks of known footage that live streams are matched against.",
+    "incident": "Review what the gate flagged and cut. Claim an incident, look at it, then confirm or "
+    "overturn it.",
+    "stream": "See what is live on a gate, and cut a stream.",
+    "top": "Watch the live streams of a gate on the terminal, those at risk first, and cut them.",
+    "appeal": "A broadcaster's word against a block. Reviewing the incident decides it; so does "
+    "`appeal decide`.",
+    "strike": "List, give and pardon strikes. The policy's ladder turns strikes into blocks. Strikes lapse.",
+    "block": "List, add, lift and confirm blocks on a running gate. A manual block cuts running streams.",
+    "model": "Check and evaluate detector models; replace the one of a running gate.",
+    "policy": "What operators tune. Each change is a new version, in force at once on every gate of the "
+    "ledger, running streams included.",
+    "audit": "The record of every decision: verify it, export it. Reads the ledger itself, beside a running "
+    "gate or without one, and writes nothing.",
+    "webhook": "Signed events to the platform (Standard Webhooks). Settings: webhook.url, webhook.secret.",
+}
+"""In the order of ``--help``, each with the first paragraph of its own help, so that a list imports none. The
+module of the same name has an ``app`` or a function of that name."""
 
 
 class _LazyGroup(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
-        return list(_COMMANDS)
+        return list(COMMANDS)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        loaded, self.commands = (
+            self.commands,
+            {name: TyperCommand(name, help=said) for name, said in COMMANDS.items()},
+        )
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            self.commands = loaded
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name in _COMMANDS and cmd_name not in self.commands:
+        if cmd_name in COMMANDS and cmd_name not in self.commands:
             self.commands[cmd_name] = _command(cmd_name)
         return super().get_command(ctx, cmd_name)
 

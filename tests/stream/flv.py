@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 
 import av
 
@@ -37,27 +38,28 @@ class Tag:
         return head + self.body + (len(self.body) + 11).to_bytes(4, "big")
 
 
+@cache
 def published(
     codec: Codec,
     size: tuple[int, int],
     *,
     frames: int = 60,
     gop: int = 30,
-    options: dict[str, str] | None = None,
+    options: tuple[tuple[str, str], ...] = (),
 ) -> bytes:
-    """A whole FLV of pictures of ``size`` (height, width) at 30 fps."""
+    """A whole FLV of pictures of ``size`` (height, width) at 30 fps, encoded once."""
     if codec is Codec.AV1:
         return in_child(_published, codec, size, frames, gop, options)
     return _published(codec, size, frames, gop, options)
 
 
 def _published(
-    codec: Codec, size: tuple[int, int], frames: int, gop: int, options: dict[str, str] | None
+    codec: Codec, size: tuple[int, int], frames: int, gop: int, options: tuple[tuple[str, str], ...]
 ) -> bytes:
     name, defaults = _ENCODERS[codec]
     file = io.BytesIO()
     with av.open(file, "w", format="flv") as container:
-        stream = container.add_stream(name, rate=_FPS, options={**defaults, **(options or {})})
+        stream = container.add_stream(name, rate=_FPS, options={**defaults, **dict(options)})
         assert isinstance(stream, av.VideoStream)
         stream.height, stream.width = size
         stream.pix_fmt, stream.gop_size = "yuv420p", gop

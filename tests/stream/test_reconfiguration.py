@@ -53,7 +53,7 @@ def test_stream_that_is_turned_round_goes_on(codec: Codec, policy: Policy, watch
 
 
 def test_other_coding_of_the_same_size_is_followed(watch: Watch) -> None:
-    other = published(Codec.H264, LYING, options={"coder": "1", "x264-params": "8x8dct=1"})
+    other = published(Codec.H264, LYING, options=(("coder", "1"), ("x264-params", "8x8dct=1")))
     media, _, _ = pulled(joined(published(Codec.H264, LYING), other))
     watched = watch(media, alert=True).feed(media.units)
     assert watched.pipeline.counters.errors == {}
@@ -123,7 +123,7 @@ def test_parameter_set_that_is_too_long_for_its_own_prefixes() -> None:
 def test_pictures_that_the_decoder_makes_up_are_none() -> None:
     """An encoder set up for other media repeats the old record with each keyframe, for ever."""
     first, _, _ = pulled(published(Codec.H264, LYING))
-    other, _, _ = pulled(published(Codec.H264, LYING, frames=90, options={"coder": "1"}))
+    other, _, _ = pulled(published(Codec.H264, LYING, frames=90, options=(("coder", "1"),)))
     decoder = Decoder(first.codec, first.extradata)
 
     def decode(units: tuple[AccessUnit, ...]) -> None:

@@ -36,13 +36,18 @@ _ALGORITHM = 1
 """CHROMAPRINT_ALGORITHM_TEST2, which the library and fpcalc use by default."""
 
 
+def _loaded(name: str | None) -> Any:
+    try:
+        return None if name is None else ctypes.CDLL(name)
+    except OSError:
+        return None
+
+
 @cache
 def _library() -> Any:
     """Loads the library and declares its types. None where it is not installed."""
-    name = ctypes.util.find_library("chromaprint") or LIBRARY
-    try:
-        library = ctypes.CDLL(name)
-    except OSError:
+    library = _loaded(LIBRARY) or _loaded(ctypes.util.find_library("chromaprint"))  # which starts programs
+    if library is None:
         return None
     context, number = ctypes.c_void_p, ctypes.c_int
     items = ctypes.POINTER(ctypes.POINTER(ctypes.c_uint32))
