@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from edge.decide.persistence import CategoryState
+from edge.decide import CategoryState
 from edge.detect.measures import spell_hours, spell_rate
 from edge.domain import ModelKind, Signal, SignalSource
 from edge.errors import InvalidInput
@@ -24,7 +24,7 @@ FOLDS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Recording:
+class JudgedRecording:
     """What was said of one recording."""
 
     group: str
@@ -36,7 +36,7 @@ class Recording:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class WitnessCounts:
     """How often recordings are flagged at one threshold."""
 
     flags: int
@@ -57,8 +57,8 @@ class Found:
         """The rate that the recordings show at 95 %."""
         return rate_upper_bound(self.flags, self.hours)
 
-    def __add__(self, other: Found) -> Found:
-        return Found(
+    def __add__(self, other: WitnessCounts) -> WitnessCounts:
+        return WitnessCounts(
             self.flags + other.flags,
             self.hours + other.hours,
             self.hits + other.hits,
@@ -88,7 +88,7 @@ class Found:
         return [round(each, 4) for each in (value, min(low, least), max(high, most))]
 
 
-NOTHING: Final = Found(0, 0.0, (), ())
+NOTHING: Final = WitnessCounts(0, 0.0, (), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +96,14 @@ class WitnessTuning:
     """A proposal, and how it does."""
 
     flag_at: float
-    figures: Found
+    figures: WitnessCounts
     """Each recording judged by what was chosen without its group, or ``fitted`` with fewer than two groups
     of calm."""
     cross_validated: bool
-    fitted: Found
+    fitted: WitnessCounts
     """On the recordings that it was chosen from, so too optimistic."""
-    current: Found
-    curve: tuple[tuple[float, Found], ...]
+    current: WitnessCounts
+    curve: tuple[tuple[float, WitnessCounts], ...]
     """All candidates, ascending."""
 
     def shows(self, wanted: float) -> bool:
@@ -129,7 +129,7 @@ class WitnessTuning:
         )
 
 
-def tune_witness(recordings: Sequence[Recording], part: CategoryPolicy, wanted: float) -> WitnessTuning:
+def tune_witness(recordings: Sequence[JudgedRecording], part: CategoryPolicy, wanted: float) -> WitnessTuning:
     """Proposes a ``flag_at`` with at most ``wanted`` false flags an hour of calm.
 
     Raises InvalidInput without calm recordings.
@@ -163,7 +163,7 @@ def candidates(part: CategoryPolicy) -> tuple[float, ...]:
     return fitting or (part.flag_at,)
 
 
-def choose(curve: Iterable[tuple[float, Found]], wanted: float, current: float) -> float:
+def choose(curve: Iterable[tuple[float, WitnessCounts]], wanted: float, current: float) -> float:
     """The lowest threshold that the recordings show to keep the rate. Where none does, that with the fewest
     false flags, but none under the current one: too little calm lowers nothing."""
     found = list(curve)
@@ -176,24 +176,24 @@ def choose(curve: Iterable[tuple[float, Found]], wanted: float, current: float) 
 
 def recording_of(
     report: Mapping[str, Any], name: str, kind: ModelKind, group: str, *, positive: bool
-) -> Recording:
+) -> JudgedRecording:
     """What a report of ``replay --json --windows`` says of a category."""
     signals = tuple(
         Signal(SignalSource.DETECT, name, round(1000 * at_s), score, kind=kind)
         for at_s, score, category in report["windows"]
         if category == name
     )
-    return Recording(group, (report["duration_s"] or 0.0) / 3600, positive, signals)
+    return JudgedRecording(group, (report["duration_s"] or 0.0) / 3600, positive, signals)
 
 
-def _judged(one: Recording, part: CategoryPolicy, flag_at: float) -> Found:
+def _judged(one: JudgedRecording, part: CategoryPolicy, flag_at: float) -> WitnessCounts:
     flags = flags_of(one, part.model_copy(update={"flag_at": flag_at}))
     if one.positive:
-        return Found(0, 0.0, (flags > 0,), (one.group,))
-    return Found(flags, one.hours, (), ())
+        return WitnessCounts(0, 0.0, (flags > 0,), (one.group,))
+    return WitnessCounts(flags, one.hours, (), ())
 
 
-def flags_of(one: Recording, part: CategoryPolicy) -> int:
+def flags_of(one: JudgedRecording, part: CategoryPolicy) -> int:
     """How often the gate flags a recording."""
     state, count = CategoryState(part), 0
     for signal in one.signals:
@@ -204,7 +204,7 @@ def flags_of(one: Recording, part: CategoryPolicy) -> int:
     return count
 
 
-def _sum(found: Iterable[Found]) -> Found:
+def _sum(found: Iterable[WitnessCounts]) -> WitnessCounts:
     flags, hours = 0, 0.0
     hits: list[bool] = []
     groups: list[str] = []
@@ -213,4 +213,4 @@ def _sum(found: Iterable[Found]) -> Found:
         hours += one.hours
         hits += one.hits
         groups += one.groups
-    return Found(flags, hours, tuple(hits), tuple(groups))
+    return WitnessCounts(flags, hours, tuple(hits), tuple(groups))

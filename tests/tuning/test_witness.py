@@ -9,25 +9,25 @@ from hypothesis import strategies as st
 from edge.domain import Action, ModelKind
 from edge.errors import InvalidInput
 from edge.policy import CategoryPolicy
-from edge.tuning.witness import Recording, candidates, flags_of, recording_of, tune_witness
+from edge.tuning.witness import JudgedRecording, candidates, flags_of, recording_of, tune_witness
 
 pytest.importorskip("scipy")
 PART = CategoryPolicy(alone=Action.FLAG, raise_at=0.2, release_at=0.1, flag_at=0.7, cut_at=1.0)
 
 
-def recording(group: str, hours: float, *scores: float, positive: bool = False) -> Recording:
+def recording(group: str, hours: float, *scores: float, positive: bool = False) -> JudgedRecording:
     windows = [[number, score, "gunfire"] for number, score in enumerate(scores)]
     report = {"duration_s": 3600 * hours, "windows": [*windows, [0.0, 1.0, "scream"]]}
     return recording_of(report, "gunfire", ModelKind.AUDIO, group, positive=positive)
 
 
-def calm(hours: float, *peaks: float) -> list[Recording]:
+def calm(hours: float, *peaks: float) -> list[JudgedRecording]:
     """Recordings of an hour, each with one of the peaks, as far as there are any."""
     rest = [0.0] * (round(hours) - len(peaks))
     return [recording(f"calm-{n}", 1.0, 0.0, peak, 0.0) for n, peak in enumerate([*peaks, *rest])]
 
 
-def guns(*peaks: float) -> list[Recording]:
+def guns(*peaks: float) -> list[JudgedRecording]:
     return [recording(f"gun-{n}", 0.01, 0.0, peak, positive=True) for n, peak in enumerate(peaks)]
 
 
