@@ -165,10 +165,12 @@ def test_ctrl_c_leaves_nothing_behind(number: signal.Signals, tmp_path: Path) ->
     )
     assert process.stderr is not None
     try:
+        said = list[str]()
         for line in process.stderr:
+            said.append(line)
             if line.startswith("publishing"):
                 break
-        assert descendants(process.pid), "the gate, its workers and a publisher"
+        assert descendants(process.pid), ("the gate, its workers and a publisher", said)
         children = descendants(process.pid)
         process.send_signal(number)
         assert process.wait(PATIENCE_S) == 130
