@@ -78,3 +78,19 @@ def overturned(banking: Banking | None) -> Banking | None:
     never = banking.state is BankingState.CHOSEN
     state = BankingState.WITHDRAWN if never else BankingState.WITHDRAWING
     return replace(banking, state=state, detail="")
+
+
+def undone(before: Banking | None, now: Banking | None) -> Banking | None:
+    """Returns how the banking of an incident stands once the last decision about it is undone.
+
+    ``before`` is how it stood before that decision, and ``now`` how it stands. What a confirmation banked is
+    taken out again; what an overturning took out is banked again.
+    """
+    banked = (BankingState.PENDING, BankingState.BANKED, BankingState.FAILED)
+    if now is None:
+        return before
+    if now.state in banked and (before is None or before.state not in banked):
+        return replace(now, state=BankingState.WITHDRAWING, detail="")
+    if before is not None and before.state in banked and now.state not in banked:
+        return Banking(BankingState.PENDING, stretch_ms=before.stretch_ms)
+    return before if now.state not in banked else now

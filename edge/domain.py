@@ -437,6 +437,11 @@ class Review:
     reviewed_by: str | None = None
     reviewed_ms: int | None = None
     review_reason: str | None = None
+    looked_by: str | None = None
+    """The person who looked at it first. None where nobody has, and for incidents of an earlier version."""
+    looked_ms: int | None = None
+    undo_until_ms: int | None = None
+    """Until when whoever decided last can undo that."""
 
 
 class ScorePoint(NamedTuple):
@@ -543,6 +548,17 @@ class CaseStanding:
     """Whether its strike or a block of it waits for a review."""
     pardoned: bool = False
     """Whether its strike was pardoned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """What a person says of an incident, for those who review it."""
+
+    id: str
+    incident_id: str
+    created_ms: int
+    created_by: str
+    text: str
 
 
 class AppealState(OpenWord):

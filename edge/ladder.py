@@ -171,16 +171,23 @@ def _track(strike: Strike, ladder: LadderPolicy) -> tuple[str, str]:
 
 
 def term_of(
-    full_until_ms: int, created_ms: int, review: ReviewPolicy, *, matched: bool, confirmed: int
+    full_until_ms: int,
+    created_ms: int,
+    review: ReviewPolicy,
+    *,
+    matched: bool,
+    confirmed: int,
+    severe: bool = False,
 ) -> Term:
     """The term of a block with full length up to ``full_until_ms``.
 
     ``matched`` means that known footage that people vouch for, or a person, led to it. Otherwise the
     detector did, or footage that the gate banked by itself.
-    ``confirmed`` is the number of people who confirmed it.
+    ``confirmed`` is the number of people who confirmed it, and ``severe`` the violation's severity.
     """
     interim_ms = min(full_until_ms, created_ms + review.interim_ms)
-    needs_two = review.two_person_permanent and full_until_ms >= PERMANENT_MS
+    permanent = review.two_person_permanent and full_until_ms >= PERMANENT_MS
+    needs_two = permanent or (review.two_person_severe and severe)
     if confirmed >= 2 or (confirmed == 1 and not needs_two):
         return Term(full_until_ms, full_until_ms)
     if confirmed == 1:

@@ -25,6 +25,7 @@ from pydantic_core import PydanticCustomError
 from edge.belief_policy import BeliefPolicy
 from edge.domain import PERMANENT_MS, Action, Publish, Severity, SignalSource
 from edge.errors import InvalidInput, LimitExceeded
+from edge.queue_policy import QueuePolicy
 
 MAX_POLICY_BYTES = 64 * 1024
 MAX_OVERRIDES = 32
@@ -76,6 +77,14 @@ class UnreviewedOutcome(StrEnum):
 
     LAPSE = "lapse"
     STAND = "stand"
+
+
+class SecondLevel(StrEnum):
+    """Who decides what a person has escalated."""
+
+    ANYONE = "anyone"
+    ANOTHER = "another"
+    ADMIN = "admin"
 
 
 class StrikeScope(StrEnum):
@@ -488,11 +497,21 @@ class ReviewPolicy(_PolicyPart):
     two_person_permanent: bool = Field(
         False, description="A permanent block needs two people; until the second confirms, it has an end."
     )
+    two_person_severe: bool = Field(
+        False,
+        description="What is severe needs two people to confirm it; the first one's word is a proposal, and "
+        "until the second confirms, its block has an end.",
+    )
+    second_level: SecondLevel = Field(
+        SecondLevel.ANYONE,
+        description="Who decides what is escalated. anyone: any reviewer. another: not the one who has "
+        "escalated it. admin: an admin.",
+    )
     interim_ms: int = Field(
         90 * DAY_MS,
         ge=1_000,
         le=3650 * DAY_MS,
-        description="How long a permanent block holds after only one person confirmed it.",
+        description="How long a block that needs two people holds after only one has confirmed it.",
     )
     claim_ms: int = Field(
         30 * 60_000, ge=1_000, le=7 * DAY_MS, description="How long a claim on an incident lasts."
@@ -653,6 +672,7 @@ class Policy(_PolicyPart):
     looks: LookPolicy = LookPolicy()
     ladder: LadderPolicy = LadderPolicy()
     review: ReviewPolicy = ReviewPolicy()
+    queue: QueuePolicy = QueuePolicy()
     failure: FailurePolicy = FailurePolicy()
     decoding: DecodingPolicy = DecodingPolicy()
     evidence: EvidencePolicy = EvidencePolicy()

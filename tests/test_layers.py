@@ -45,7 +45,9 @@ LAYERS = (
     "edge.decide",
     "edge.notices",
     "edge.ladder",
+    "edge.priority",  # of what people look at
     "edge.policy",
+    "edge.queue_policy",  # a part of it
     "edge.belief_policy",  # a part of it, and of manifests
     "edge.intervals",
     "edge.json_schema",

@@ -121,6 +121,7 @@ PUBLIC: dict[str, set[str]] = {
         "StoredPolicy",
         "UnwrittenDecision",
         "Violation",
+        "WaitingIncident",
         "attribute_subject",
         "make_violation",
         "parse_address",

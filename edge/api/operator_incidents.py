@@ -11,6 +11,7 @@ from edge.contract.operator import (
     appeal_state_from_proto,
     appeal_to_proto,
     block_to_proto,
+    comment_to_proto,
     incident_to_proto,
     state_from_proto,
     strike_to_proto,
@@ -19,7 +20,7 @@ from edge.domain import PERMANENT_MS, CaseStanding, Incident, IncidentState
 from edge.errors import InvalidInput
 from edge.ledger.appeals import MAX_TEXT_BYTES
 
-_BANKING_S = 4.0
+BANKING_S = 4.0
 """How long an answer waits for what was banked. Callers have deadlines of ten seconds."""
 _DECISIONS = (IncidentState.CONFIRMED, IncidentState.OVERTURNED, IncidentState.ESCALATED)
 
@@ -61,7 +62,11 @@ class IncidentCalls(OperatorCalls):
         self, request: operator_pb2.GetIncidentRequest, context: Context
     ) -> operator_pb2.GetIncidentResponse:
         person = await self.person(context, Role.VIEWER)
-        case = await self._gate.reviews.case(ident("incident_id", request.incident_id))
+        incident_id = ident("incident_id", request.incident_id)
+        reviews = self._gate.reviews
+        if request.looking and person.role >= Role.REVIEWER:
+            await reviews.look(incident_id, person.name)
+        case = await reviews.case(incident_id)
         return operator_pb2.GetIncidentResponse(
             incident=incident_to_proto(
                 case.incident,
@@ -71,6 +76,7 @@ class IncidentCalls(OperatorCalls):
             strike=None if case.strike is None else strike_to_proto(case.strike),
             blocks=[block_to_proto(block) for block in case.blocks],
             appeals=[appeal_to_proto(appeal) for appeal in case.appeals],
+            comments=[comment_to_proto(comment) for comment in case.comments],
         )
 
     @answers_errors
@@ -101,7 +107,8 @@ class IncidentCalls(OperatorCalls):
             person.name,
             stretch_ms=asked_ms,
             bank_nothing=request.bank_nothing,
-            wait_s=_BANKING_S,
+            wait_s=BANKING_S,
+            senior=person.role >= Role.ADMIN,
         )
         return await self._answer(incident)
 
@@ -153,5 +160,6 @@ class IncidentCalls(OperatorCalls):
             self.reason(request.reason),
             person.name,
             grant=request.grant,
+            senior=person.role >= Role.ADMIN,
         )
         return appeal_to_proto(appeal)

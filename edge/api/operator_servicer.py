@@ -12,6 +12,7 @@ from edge.api.operator_evidence import EvidenceCalls
 from edge.api.operator_incidents import IncidentCalls
 from edge.api.operator_media import MediaCalls
 from edge.api.operator_model import ModelCalls
+from edge.api.operator_queue import QueueCalls
 from edge.api.operator_streams import StreamCalls
 from edge.api.status import Context, answers_errors
 from edge.contract.gen import operator_pb2, operator_pb2_grpc
@@ -26,6 +27,7 @@ _MAX_POLICIES = 100
 
 class OperatorServicer(
     IncidentCalls,
+    QueueCalls,
     EvidenceCalls,
     StreamCalls,
     MediaCalls,

@@ -11,6 +11,8 @@ from edge.api.auth import Role
 from edge.cli import appeal, block, strike
 from edge.cli.incident_custody import erase, hold
 from edge.cli.incident_evidence import evidence
+from edge.cli.incident_queue import queue, take_next
+from edge.cli.incident_second_thoughts import comment, comment_dict, undo
 from edge.cli.incident_values import LEFT_OUT, STATES, WORDS, as_dict, banking_dict
 from edge.cli.incident_watch import watch
 from edge.cli.ledger_reader import SinceOption, UntilOption, parse_when
@@ -29,6 +31,10 @@ app.command()(evidence)
 app.command()(hold)
 app.command()(erase)
 app.command()(watch)
+app.command()(queue)
+app.command("next")(take_next)
+app.command()(comment)
+app.command()(undo)
 _NOTHING = {
     "shadow": "it was decided in shadow mode",
     "known_already": "known footage led to the verdict; --from and --to name a stretch to bank all the same",
@@ -129,7 +135,7 @@ def show(
 ) -> None:
     """Show an incident: its causes, evidence, strike, blocks and appeals."""
     with connection.operator(Role.VIEWER) as (stub, metadata):
-        request = operator_pb2.GetIncidentRequest(incident_id=incident_id)
+        request = operator_pb2.GetIncidentRequest(incident_id=incident_id, looking=True)
         case = stub.GetIncident(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
     one = as_dict(case.incident)
     given = strike.as_dict(case.strike) if case.HasField("strike") else None
@@ -140,6 +146,7 @@ def show(
                 "strike": given,
                 "blocks": [block.as_dict(made) for made in case.blocks],
                 "appeals": [appeal.as_dict(filed) for filed in case.appeals],
+                "comments": [comment_dict(made) for made in case.comments],
             }
         )
         return
@@ -159,6 +166,7 @@ def show(
         ("state", one["state"]),
         ("banked", one["banking"] and "; ".join(_banking_lines(one["banking"]))),
         ("claimed", f"{one['claimed_by']} until {when(one['claimed_until_wall_ms'] or 0)}"),
+        ("first look", f"{one['looked_by']} at {when(one['looked_wall_ms'] or 0)}"),
         ("first word", f"{one['first_confirmed_by']} at {when(one['first_confirmed_wall_ms'] or 0)}"),
         ("decided", f"{one['reviewed_by']} at {when(one['reviewed_wall_ms'] or 0)}: {one['review_reason']}"),
         ("strike", None if given is None else _strike_of(given)),
@@ -172,6 +180,8 @@ def show(
         print_line(f"{'block':13} {made.subject_kind} {made.subject} until {block.until(made)}{lifted}")
     for filed in case.appeals:
         print_line(f"{'appeal':13} {appeal.as_dict(filed)['state']} {filed.id}: {filed.text}")
+    for said in case.comments:
+        print_line(f"{'comment':13} {when(said.created_wall_ms)} {said.created_by}: {said.text}")
 
 
 @app.command()
@@ -284,8 +294,11 @@ def _review(
             again = operator_pb2.GetIncidentRequest(incident_id=incident.id)
             incident = stub.GetIncident(again, metadata=metadata, timeout=CALL_TIMEOUT_S).incident
     state = WORDS.get(incident.state, "unknown")
-    more = ": a permanent block needs the word of another person" if state == "confirmed_once" else ""
+    more = ": it needs the word of another person" if state == "confirmed_once" else ""
     lines = [f"{incident.id} is {state}{more}"]
+    if incident.undo_until_wall_ms:
+        until = when(incident.undo_until_wall_ms)
+        lines.append(f"`edge-gate incident undo {incident.id}` takes that back until {until}")
     if incident.HasField("banking"):
         lines += _banking_lines(banking_dict(incident.banking))
     _say(incident, as_json, "\n".join(lines))

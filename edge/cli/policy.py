@@ -18,6 +18,7 @@ from edge.errors import InvalidInput
 from edge.policy import MAX_POLICY_BYTES, Mode, parse_policy, rates_of
 from edge.policy_changes import changed_fields, explained, modes_of, overrides_of, shown_value
 from edge.printable import printable
+from edge.priority import explain_queue
 from edge.settings_file import read_settings_text
 
 app = typer.Typer(
@@ -184,7 +185,8 @@ def explain(
 
     The first lines say what the gate acts on: in general, and for each application and tenant with a mode of
     its own. Then comes what each category does alone, what each rule does, and what each override changes in
-    effect. `check-config --policy` shows those of an application and a tenant together.
+    effect. `check-config --policy` shows those of an application and a tenant together. Lines that begin with
+    `queue` say in which order people look at incidents.
 
     Times are those of known footage that is on screen for half or a quarter of the time, in any pattern that
     its publisher chooses without seeing when the gate looks, on a worker without time to spare. GOPs over
@@ -211,6 +213,10 @@ def explain(
                 },
                 "rules": [rule.model_dump(mode="json") for rule in policy.rules],
                 "overrides": overrides_of(policy),
+                "queue": {
+                    **policy.queue.model_dump(mode="json"),
+                    "explained": list(explain_queue(policy.queue)),
+                },
                 "looks": [{**asdict(each), "risk": each.risk.name.lower()} for each in looks],
             }
         )

@@ -10,8 +10,11 @@ import grpc
 from pydantic import SecretStr
 
 from edge.api.status import Context
+from edge.contract.gen import operator_pb2
 from edge.errors import CallRefused
 
+_MOST: Final = 1000
+"""Streams of one call."""
 _PEER: Final = "unix:console"
 """As gRPC names a local caller."""
 _STATUS: Final = {
@@ -44,6 +47,23 @@ class CallInProcess:
 
     async def abort(self, code: grpc.StatusCode, details: str = "", trailing_metadata: Any = ()) -> NoReturn:
         raise CallRefused(_STATUS.get(code, 500), details)
+
+
+async def live_streams(
+    list_streams: Callable[
+        [operator_pb2.ListStreamsRequest, Context], Awaitable[operator_pb2.ListStreamsResponse]
+    ],
+    token: SecretStr,
+) -> list[operator_pb2.Stream]:
+    """Every live stream of this gate. Raises CallRefused."""
+    found: list[operator_pb2.Stream] = []
+    while True:
+        after = found[-1].stream_id if found else ""
+        asked = operator_pb2.ListStreamsRequest(after_id=after)
+        page = (await call(list_streams, asked, token)).streams
+        found += page
+        if len(page) < _MOST:
+            return found
 
 
 async def call(

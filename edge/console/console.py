@@ -27,7 +27,6 @@ from edge.console.exposure import Exposure
 from edge.console.forms import FORM, FormBounds, read_form
 from edge.console.sessions import Sessions
 from edge.console.visit import ROOT, Visit
-from edge.console.waiting import WaitingIncidents
 from edge.console.wellness import Wellness
 from edge.console.words import languages, preferred
 from edge.errors import (
@@ -77,7 +76,6 @@ class Console:
         self.operator = OperatorServicer(gate, tokens, Turnstile(FailedCalls(), gate.clock))
         self.sessions = Sessions(self.section.idle_ms, self.section.session_ms)
         self.wrong_tokens = Allowance(*_WRONG_TOKENS)
-        self.waiting = WaitingIncidents(gate)
         self.exposure = Exposure(self.section.break_ms, self.section.limit_ms)
 
     def page(
@@ -124,7 +122,6 @@ class Console:
             request,
             self.gate,
             self.operator,
-            self.waiting,
             self.exposure,
             words,
             wellness,

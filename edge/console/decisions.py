@@ -12,10 +12,12 @@ from edge.api.auth import Role
 from edge.api.operator_calls import ident
 from edge.console.visit import Visit
 from edge.console.words import Words, iso
+from edge.contract.gate import verdict_from_proto
 from edge.contract.gen import operator_pb2
 from edge.domain import PERMANENT_MS, Severity, Strike
 from edge.errors import InvalidInput, NotFound
-from edge.ladder import block_until
+from edge.ladder import block_until, severity_of
+from edge.policy import Policy
 
 DECISIONS: Final = ("confirm", "overturn", "escalate", "strike")
 _STATES: Final = {
@@ -30,13 +32,15 @@ async def ask(visit: Visit) -> Response:
     """Says what a decision will do, with the form that makes it."""
     incident_id, done = _asked(visit)
     case = await visit.call(
-        visit.operator.GetIncident, operator_pb2.GetIncidentRequest(incident_id=incident_id)
+        visit.operator.GetIncident, operator_pb2.GetIncidentRequest(incident_id=incident_id, looking=True)
     )
+    policy = await _policy(visit, case.incident)
     return visit.show(
         "decision.html",
         incident=case.incident,
         done=done,
-        consequences=[consequence async for consequence in _consequences(visit, case, done)],
+        consequences=[consequence async for consequence in _consequences(visit, case, policy, done)],
+        undo_s=policy.queue.undo_ms // 1000 if done != "strike" else 0,
         bankable=done == "confirm" and bool(case.incident.evidence_path) and not case.incident.shadow,
         back=_back(visit.request.query_params.get("back", "")),
         begin_s=visit.request.query_params.get("from", "")[:16],
@@ -46,7 +50,7 @@ async def ask(visit: Visit) -> Response:
 
 async def decide(visit: Visit) -> Response:
     incident_id, done = _asked(visit)
-    reason = visit.reason(done)
+    reason, undo = visit.reason(done), ""
     if done == "strike":
         request = operator_pb2.AddStrikeRequest(incident_id=incident_id, reason=reason)
         await visit.call(visit.operator.AddStrike, request)
@@ -56,8 +60,25 @@ async def decide(visit: Visit) -> Response:
         )
         if done == "confirm":
             _choose_stretch(visit, review)
-        await visit.call(visit.operator.ReviewIncident, review)
-    return visit.done(f"done.{done}", _where(visit.form.get("back", ""), incident_id))
+        reviewed = await visit.call(visit.operator.ReviewIncident, review)
+        undo = incident_id if reviewed.undo_until_wall_ms else ""
+    return visit.done(f"done.{done}", _where(visit, incident_id), undo)
+
+
+async def undo(visit: Visit) -> Response:
+    """Takes back one's own last decision about an incident."""
+    incident_id = ident("incident_id", visit.request.path_params["incident"])
+    await visit.call(visit.operator.UndoReview, operator_pb2.UndoReviewRequest(incident_id=incident_id))
+    return visit.done("done.undo", _where(visit, incident_id))
+
+
+async def comment(visit: Visit) -> Response:
+    """Adds a comment to an incident."""
+    incident_id = ident("incident_id", visit.request.path_params["incident"])
+    text = visit.form.get("text", "").replace("\r\n", "\n")
+    request = operator_pb2.CommentIncidentRequest(incident_id=incident_id, text=text)
+    await visit.call(visit.operator.CommentIncident, request)
+    return visit.done("done.comment", f"/incidents/{incident_id}")
 
 
 async def claim(visit: Visit) -> Response:
@@ -66,9 +87,7 @@ async def claim(visit: Visit) -> Response:
     release = visit.form.get("release") == "1"
     request = operator_pb2.ClaimIncidentRequest(incident_id=incident_id, release=release)
     await visit.call(visit.operator.ClaimIncident, request)
-    return visit.done(
-        "done.release" if release else "done.claim", _where(visit.form.get("back", ""), incident_id)
-    )
+    return visit.done("done.release" if release else "done.claim", _where(visit, incident_id))
 
 
 def _asked(visit: Visit) -> tuple[str, str]:
@@ -83,8 +102,10 @@ def _back(asked: str) -> str:
     return asked if asked in ("queue", "live") else "incident"
 
 
-def _where(back: str, incident_id: str) -> str:
-    return {"queue": "/queue", "live": "/live"}.get(back, f"/incidents/{incident_id}")
+def _where(visit: Visit, incident_id: str) -> str:
+    """The page from which a person came: the queue with what it showed."""
+    queue = f"/queue?{visit.session.queue}" if visit.session.queue else "/queue"
+    return {"queue": queue, "live": "/live"}.get(visit.form.get("back", ""), f"/incidents/{incident_id}")
 
 
 def _choose_stretch(visit: Visit, review: operator_pb2.ReviewIncidentRequest) -> None:
@@ -108,7 +129,7 @@ def _ms(seconds: str) -> int:
 
 
 async def _consequences(
-    visit: Visit, case: operator_pb2.GetIncidentResponse, done: str
+    visit: Visit, case: operator_pb2.GetIncidentResponse, policy: Policy, done: str
 ) -> AsyncIterator[Markup]:
     t, incident = visit.words, case.incident
     standing = [block for block in case.blocks if not block.lifted_wall_ms]
@@ -138,13 +159,20 @@ async def _consequences(
             yield t("then.block_stays", subject=block.subject, until=until)
     if not standing:
         yield t("then.no_block")
-    two = visit.gate.policy.for_app(incident.app).review.two_person_permanent
+    review = policy.review
     permanent = any(block.full_until_wall_ms >= PERMANENT_MS for block in standing)
-    if two and permanent and incident.state != operator_pb2.INCIDENT_STATE_CONFIRMED_ONCE:
+    severe = severity_of(verdict_from_proto(incident.verdict, 0), policy) is Severity.SEVERE
+    two = (review.two_person_permanent and permanent) or (review.two_person_severe and severe)
+    if two and not incident.first_confirmed_by:
         yield t("then.second_person")
     if appeals:
         yield t("then.appeals_denied", count=appeals)
     yield _banked(t, incident)
+
+
+async def _policy(visit: Visit, incident: operator_pb2.Incident) -> Policy:
+    known = (await visit.gate.reviews.case(incident.id)).incident
+    return visit.gate.policy.for_publish(known.publish)
 
 
 def _banked(t: Words, incident: operator_pb2.Incident) -> Markup:

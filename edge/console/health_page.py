@@ -5,7 +5,6 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from edge.console.visit import Visit
-from edge.console.waiting import live_streams
 from edge.contract.gen import operator_pb2
 
 _LOOKED_AT = 200
@@ -13,14 +12,14 @@ _LOOKED_AT = 200
 
 async def health(visit: Visit) -> Response:
     gate = visit.gate
-    streams = await live_streams(visit.operator, visit.session.token)
+    streams = await visit.live_streams()
     recent = await visit.call(
         visit.operator.ListIncidents, operator_pb2.ListIncidentsRequest(limit=_LOOKED_AT)
     )
     unconfirmed = [
         each for each in recent.incidents if each.cut_unconfirmed_wall_ms and not each.cut_confirmed_wall_ms
     ]
-    jobs = await visit.waiting.jobs(visit.operator, visit.person, visit.session.token)
+    by_state = await gate.executor.call(gate.ledger.waiting_by_state)
     up, wanted = gate.pool.places
     return visit.show(
         "health_rows.html" if visit.part else "health.html",
@@ -35,8 +34,9 @@ async def health(visit: Visit) -> Response:
         unwatched=sum(not stream.watched for stream in streams),
         shed=sum(stream.shed for stream in streams),
         samples=sum(stream.samples for stream in streams),
-        waiting=len(jobs),
-        oldest_ms=min((job.incident.created_wall_ms for job in jobs), default=0),
+        waiting=sum(each.incidents for each in by_state.values()),
+        oldest_ms=min((each.oldest_ms for each in by_state.values() if each.oldest_ms), default=0),
+        by_state={state.value: each for state, each in by_state.items() if each.incidents},
         policy_version=gate.policy.version,
         mode=gate.policy.mode.value,
         model=gate.pool.model_digest,

@@ -10,7 +10,6 @@ from edge.api import bounds
 from edge.api.auth import Role
 from edge.console.queue_page import SEEN
 from edge.console.visit import Visit
-from edge.console.waiting import live_streams
 from edge.contract.gen import gate_pb2, operator_pb2
 from edge.errors import InvalidInput, NotFound
 
@@ -27,12 +26,12 @@ def risk(stream: operator_pb2.Stream) -> tuple[bool, int, bool, float]:
 
 
 async def live(visit: Visit) -> Response:
-    streams = await live_streams(visit.operator, visit.session.token)
+    streams = await visit.live_streams()
     streams.sort(key=risk, reverse=True)
-    jobs = await visit.waiting.jobs(visit.operator, visit.person, visit.session.token)
     incidents: dict[str, str] = {}
-    for job in reversed(jobs):
-        incidents[job.incident.stream_id] = job.incident.id
+    for queued in reversed((await visit.gate.queue.view()).queued):
+        stream_id = visit.operator.shown_stream_id(visit.person, queued.waiting.stream_id)
+        incidents[stream_id] = queued.waiting.id
     response = visit.show(
         "live_rows.html" if visit.part else "live.html",
         streams=streams[:_SHOWN],
@@ -71,7 +70,7 @@ async def _asked(visit: Visit) -> tuple[operator_pb2.Stream, str]:
     if done not in ("cut", "block"):
         raise NotFound("action", done[:64])
     stream_id = bounds.text("stream_id", visit.request.path_params["stream"], 64, required=True)
-    for stream in await live_streams(visit.operator, visit.session.token):
+    for stream in await visit.live_streams():
         if stream.stream_id == stream_id:
             return stream, done
     raise NotFound("stream", stream_id)

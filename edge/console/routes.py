@@ -17,11 +17,11 @@ from edge.console import (
     live_page,
     policy_edit,
     policy_page,
-    queue_page,
     records_pages,
 )
 from edge.console.console import Console, Handler, mounted
 from edge.console.forms import LARGE_FORM
+from edge.console.queue_page import QueuePage
 from edge.console.sign_in_page import SignIn
 from edge.console.visit import ROOT, Visit
 from edge.supervise import Gate
@@ -38,9 +38,10 @@ def _routes(console: Console) -> Iterator[Route]:
     yield Route("/sign-in", sign_in.form, methods=["GET"])
     yield Route("/sign-in", sign_in.sign_in, methods=["POST"])
     yield Route("/language/{language}", sign_in.choose_language, methods=["GET"])
+    queue = QueuePage(console)
     pages: dict[str, Handler] = {
         "/": _first,
-        "/queue": queue_page.queue,
+        "/queue": queue.queue,
         "/incidents": records_pages.incidents,
         "/incidents/{incident}": incident_page.incident,
         "/incidents/{incident}/clip.mp4": evidence.clip,
@@ -61,7 +62,10 @@ def _routes(console: Console) -> Iterator[Route]:
         "/view": sign_in.view,
     }
     actions: dict[str, Handler] = {
+        "/queue/next": queue.take_next,
         "/incidents/{incident}/claim": decisions.claim,
+        "/incidents/{incident}/undo": decisions.undo,
+        "/incidents/{incident}/comment": decisions.comment,
         "/incidents/{incident}/{done}": decisions.decide,
         "/live/{stream}/{done}": live_page.act,
         "/blocks": records_pages.add_block,
@@ -73,6 +77,7 @@ def _routes(console: Console) -> Iterator[Route]:
     own: dict[str, Handler] = {
         "/sign-out": sign_in.sign_out,
         "/view": sign_in.choose_view,
+        "/queue/saved": queue.save,
         "/incidents/{incident}/watched": evidence.watched,
     }
     for path, handler in own.items():

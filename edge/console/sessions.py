@@ -31,6 +31,10 @@ class Session:
     """What every form of this session must carry."""
     notice: str = ""
     """Key of the text that the next page shows."""
+    undo: str = ""
+    """Id of the incident whose decision the next page offers to undo."""
+    queue: str = ""
+    """The part of the queue that was shown last, as the query of its address."""
 
 
 class Sessions:

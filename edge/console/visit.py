@@ -18,9 +18,9 @@ from edge.console import calls
 from edge.console.exposure import Exposure
 from edge.console.forms import REASONS, reason_of
 from edge.console.sessions import Session
-from edge.console.waiting import WaitingIncidents
 from edge.console.wellness import Wellness
 from edge.console.words import Words, iso, languages
+from edge.contract.gen import operator_pb2
 from edge.domain import PERMANENT_MS
 from edge.errors import InvalidInput, PermissionRefused
 from edge.supervise import Gate
@@ -39,7 +39,6 @@ class Visit:
     request: Request
     gate: Gate
     operator: OperatorServicer
-    waiting: WaitingIncidents
     exposure: Exposure
     words: Words
     wellness: Wellness
@@ -65,9 +64,15 @@ class Visit:
         """Calls the Operator service as this person. Raises CallRefused."""
         return await calls.call(method, request, self.session.token)
 
+    async def live_streams(self) -> list[operator_pb2.Stream]:
+        """Every live stream of this gate. Raises CallRefused."""
+        return await calls.live_streams(self.operator.ListStreams, self.session.token)
+
     def show(self, template: str, status: int = 200, **values: Any) -> Response:
         """Answers with a page, or with the wanted part of it."""
-        notice, self.session.notice = self.session.notice, "" if not self.part else self.session.notice
+        notice, undo = self.session.notice, self.session.undo
+        if not self.part:
+            self.session.notice = self.session.undo = ""
         page = pages.render(
             "edge.console",
             template,
@@ -81,6 +86,7 @@ class Visit:
             csrf=self.session.csrf,
             part=self.part,
             notice=notice if not self.part else "",
+            undo=undo if not self.part else "",
             reasons=REASONS,
             path=self.request.url.path,
             now_ms=self.gate.clock.wall_ms(),
@@ -90,9 +96,10 @@ class Visit:
         )
         return HTMLResponse(page, status)
 
-    def done(self, notice: str, where: str) -> Response:
-        """Answers an action: the page ``where`` says what was done."""
-        self.session.notice = notice
+    def done(self, notice: str, where: str, undo: str = "") -> Response:
+        """Answers an action: the page ``where`` says what was done. ``undo``: the incident whose decision can
+        be undone there."""
+        self.session.notice, self.session.undo = notice, undo
         return RedirectResponse(f"{ROOT}{where}", 303)
 
     def reason(self, done: str) -> str:

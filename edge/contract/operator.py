@@ -14,6 +14,7 @@ from edge.domain import (
     AppealState,
     Block,
     CaseStanding,
+    Comment,
     Incident,
     IncidentState,
     ScorePoint,
@@ -105,6 +106,9 @@ def incident_to_proto(
         reviewed_by=incident.review.reviewed_by or "",
         reviewed_wall_ms=incident.review.reviewed_ms or 0,
         review_reason=incident.review.review_reason or "",
+        looked_by=incident.review.looked_by or "",
+        looked_wall_ms=incident.review.looked_ms or 0,
+        undo_until_wall_ms=incident.review.undo_until_ms or 0,
         stretch=_stretch_to_proto(incident.stretch_ms),
         activity=None if incident.activity is None else _activity_to_proto(incident.activity),
         banking=None if incident.banking is None else _banking_to_proto(incident.banking),
@@ -175,6 +179,15 @@ def _stretch_to_proto(stretch_ms: tuple[int, int] | None) -> operator_pb2.ClipSt
     if stretch_ms is None:
         return None
     return operator_pb2.ClipStretch(begin_ms=stretch_ms[0], end_ms=stretch_ms[1])
+
+
+def comment_to_proto(comment: Comment) -> operator_pb2.Comment:
+    return operator_pb2.Comment(
+        id=comment.id,
+        created_wall_ms=comment.created_ms,
+        created_by=comment.created_by,
+        text=comment.text,
+    )
 
 
 def block_to_proto(block: Block) -> operator_pb2.Block:

@@ -21,6 +21,7 @@ from edge.ledger.subjects import (
 )
 from edge.ledger.unwritten import UnwrittenDecision
 from edge.ledger.violations import Violation, make_violation
+from edge.ledger.waiting import WaitingIncident
 
 __all__ = [
     "PROVEN_TABLES",
@@ -45,6 +46,7 @@ __all__ = [
     "StoredPolicy",
     "UnwrittenDecision",
     "Violation",
+    "WaitingIncident",
     "attribute_subject",
     "make_violation",
     "parse_address",

@@ -17,10 +17,10 @@ from edge.ledger import records
 from edge.ledger.audit import ROWS
 from edge.ledger.base import PAGE, LedgerBase
 from edge.ledger.proof import EMPTY, Head
-from edge.ledger.tables import appeals, audit, blocks, incidents, strikes
+from edge.ledger.tables import appeals, audit, blocks, comments, incidents, strikes
 from edge.ledger.unknown_rows import readable
 
-_LEADING_TO = (strikes, blocks, appeals)
+_LEADING_TO = (strikes, blocks, appeals, comments)
 """Tables whose rows name an incident. A change of them is one of it."""
 
 

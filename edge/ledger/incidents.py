@@ -128,16 +128,22 @@ class Incidents(LedgerBase):
     def pending_bankings(self) -> tuple[Incident, ...]:
         """This gate's incidents whose footage is yet to be banked, or to be taken out again.
 
-        A mark of a banking that ended while its incident was overturned changes nothing of that.
+        A mark of a banking that ended while its incident was overturned, or its confirmation undone, changes
+        nothing of that.
         """
+        all_of_it = (
+            BankingState.WITHDRAWING,
+            BankingState.PENDING,
+            BankingState.BANKED,
+            BankingState.FAILED,
+        )
         unfinished = {
             IncidentState.CONFIRMED: (BankingState.PENDING,),
-            IncidentState.OVERTURNED: (
-                BankingState.WITHDRAWING,
-                BankingState.PENDING,
-                BankingState.BANKED,
-                BankingState.FAILED,
-            ),
+            IncidentState.OVERTURNED: all_of_it,
+            # Their confirmation was undone.
+            IncidentState.OPEN: all_of_it,
+            IncidentState.CONFIRMED_ONCE: all_of_it,
+            IncidentState.ESCALATED: (BankingState.WITHDRAWING,),
         }
         query = (
             sa.select(incidents)
@@ -182,14 +188,6 @@ class Incidents(LedgerBase):
         )
         with self._database.read("read pending cuts") as connection:
             return tuple(readable(connection, connection.execute(query), records.incident_from_row))
-
-    def undecided(self) -> tuple[int, int | None]:
-        """Number of the fleet's incidents that nobody has decided, and wall time of the oldest one."""
-        waiting = incidents.c.state.in_([state.value for state in UNDECIDED])
-        query = sa.select(sa.func.count(), sa.func.min(incidents.c.created_ms)).where(waiting)
-        with self._database.read("count undecided incidents") as connection:
-            count, oldest_ms = connection.execute(query).one()
-            return count, oldest_ms
 
     def going_on(self, since_ms: int) -> tuple[Incident, ...]:
         """This gate's flagged incidents that nobody has decided and whose newest sign came since then.

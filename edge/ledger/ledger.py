@@ -13,6 +13,8 @@ from edge.ledger.appeals import Appeals
 from edge.ledger.audit import AuditRow, verify_chain
 from edge.ledger.base import PAGE
 from edge.ledger.blocks import Blocks
+from edge.ledger.claims import Claims
+from edge.ledger.comments import Comments
 from edge.ledger.evidence import EvidenceRecords
 from edge.ledger.gates import FleetGates
 from edge.ledger.incident_changes import ChangedIncidents
@@ -22,16 +24,21 @@ from edge.ledger.policies import Policies
 from edge.ledger.reviews import Reviews
 from edge.ledger.strikes import Strikes
 from edge.ledger.tables import audit
+from edge.ledger.undoing import Undoing
 from edge.ledger.unreviewed import Unreviewed
 from edge.ledger.usage import Usage
 from edge.ledger.violations import Violations
+from edge.ledger.waiting import WaitingIncidents
 
 
 class Ledger(
     Violations,
     Incidents,
     Strikes,
+    Claims,
     Reviews,
+    Undoing,
+    Comments,
     Appeals,
     Unreviewed,
     Blocks,
@@ -41,6 +48,7 @@ class Ledger(
     EvidenceRecords,
     FleetGates,
     ChangedIncidents,
+    WaitingIncidents,
 ):
     """One database. ``Ledger.open`` migrates it first."""
 

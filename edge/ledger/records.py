@@ -22,6 +22,7 @@ from edge.domain import (
     AppealState,
     BankSeverity,
     Block,
+    Comment,
     Custody,
     Incident,
     IncidentState,
@@ -43,6 +44,7 @@ _INCIDENT: Final = TypeAdapter(Incident)
 _BLOCK: Final = TypeAdapter(Block)
 _STRIKE: Final = TypeAdapter(Strike)
 _APPEAL: Final = TypeAdapter(Appeal)
+_COMMENT: Final = TypeAdapter(Comment)
 _MOST: Final = 2**31 - 1
 """Of a number that is no time."""
 _SEVERITIES: Final = {severity.value: severity for severity in Severity}
@@ -163,7 +165,7 @@ def verdict_to_columns(verdict: Verdict) -> dict[str, Any]:
 
 
 def incident_from_row(row: Any) -> Incident:
-    with _known_row("incidents", row):
+    with known_row("incidents", row):
         return _made(
             _INCIDENT,
             id=row.id,
@@ -204,7 +206,7 @@ def block_to_row(block: Block) -> dict[str, Any]:
 
 
 def block_from_row(row: Any) -> Block:
-    with _known_row("blocks", row):
+    with known_row("blocks", row):
         values = _fields(Block, row)
         ends = {name: _end_of(values[name]) for name in ("until_ms", "full_until_ms")}
         return _made(_BLOCK, **{**values, **ends, "subject_kind": SubjectKind(row.subject_kind)})
@@ -221,7 +223,7 @@ def strike_to_row(strike: Strike, stream_id: str | None) -> dict[str, Any]:
 
 def strike_from_row(row: Any) -> Strike:
     """A strike of a severity that only a newer gate knows counts as a normal one."""
-    with _known_row("strikes", row):
+    with known_row("strikes", row):
         severity = _SEVERITIES.get(row.severity, Severity.NORMAL)
         return _made(_STRIKE, **{**_fields(Strike, row), "severity": severity})
 
@@ -231,12 +233,22 @@ def appeal_to_row(appeal: Appeal) -> dict[str, Any]:
 
 
 def appeal_from_row(row: Any) -> Appeal:
-    with _known_row("appeals", row):
+    with known_row("appeals", row):
         return _made(_APPEAL, **{**_fields(Appeal, row), "state": AppealState(row.state)})
 
 
+def comment_to_row(comment: Comment) -> dict[str, Any]:
+    return dataclasses.asdict(comment)
+
+
+def comment_from_row(row: Any) -> Comment:
+    with known_row("comments", row):
+        return _made(_COMMENT, **_fields(Comment, row))
+
+
 @contextmanager
-def _known_row(table: str, row: Any) -> Iterator[None]:
+def known_row(table: str, row: Any) -> Iterator[None]:
+    """Turns what goes wrong in reading a row into UnknownRow."""
     try:
         yield
     except ValidationError as error:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from edge.domain import Block, Incident, Strike
+from edge.domain import Block, Incident, Severity, Strike
 from edge.errors import UnknownRow
 from edge.ladder import block_until, by_vouched_footage, stands, term_of
 from edge.ledger import records
@@ -133,6 +133,7 @@ def _measured_again(
                 applies.review,
                 matched=incident is not None and by_vouched_footage(incident.verdict),
                 confirmed=_confirmed(block, incident),
+                severe=strike.severity is Severity.SEVERE,
             )
             yield dataclasses.replace(
                 block,

@@ -4,28 +4,38 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection
-from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from edge.banking import overturned as banking_when_overturned
-from edge.domain import Appeal, AppealState, Block, CaseStanding, Incident, IncidentState, Strike
+from edge.domain import (
+    Appeal,
+    AppealState,
+    Block,
+    CaseStanding,
+    Comment,
+    Incident,
+    IncidentState,
+    Severity,
+    Strike,
+)
 from edge.errors import Conflict, InvalidInput, PermissionRefused
-from edge.ladder import by_vouched_footage, stands, term_of
+from edge.ladder import by_vouched_footage, severity_of, stands, term_of
 from edge.ledger import records
 from edge.ledger.appeal_rows import decide_appeals, open_appeals
 from edge.ledger.audit import next_number
 from edge.ledger.base import LedgerBase
 from edge.ledger.change_listener import notify
+from edge.ledger.claims import UNCLAIMED, check_free, first_look
+from edge.ledger.comments import comments_on
 from edge.ledger.incidents import read_incident, update_incident
 from edge.ledger.reversal import blocks_of, undo, update_block
 from edge.ledger.strike_rows import update_strike
 from edge.ledger.tables import appeals, blocks, incidents, strikes
+from edge.ledger.undoing import rows_before, what_changed
 from edge.ledger.unknown_rows import readable
-from edge.policy import Policy
-
-_UNCLAIMED: dict[str, object] = {"claimed_by": None, "claimed_until_ms": None}
+from edge.policy import Policy, SecondLevel
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -36,6 +46,7 @@ class Case:
     strike: Strike | None
     blocks: tuple[Block, ...]
     appeals: tuple[Appeal, ...]
+    comments: tuple[Comment, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,14 +62,18 @@ class _Outcome:
 
 class Reviews(LedgerBase):
     def case(self, incident_id: str) -> Case:
-        """Reads an incident with its strike, blocks and appeals. Raises NotFound."""
+        """Reads an incident with its strike, blocks, appeals and comments. Raises NotFound."""
         with self._database.read("read a case") as connection:
             incident = read_incident(connection, incident_id)
             strike, resting = _resting_on(connection, incident_id)
             about = appeals.c.incident_id == incident_id
             filed = connection.execute(sa.select(appeals).where(about).order_by(appeals.c.id))
             return Case(
-                incident, strike, resting, tuple(readable(connection, filed, records.appeal_from_row))
+                incident,
+                strike,
+                resting,
+                tuple(readable(connection, filed, records.appeal_from_row)),
+                comments_on(connection, incident_id),
             )
 
     def standings(self, incident_ids: Collection[str], wall_ms: int) -> dict[str, CaseStanding]:
@@ -79,31 +94,6 @@ class Reviews(LedgerBase):
                     provisional.add(block.incident_id or "")
         return {each: CaseStanding(each in provisional, each in pardoned) for each in incident_ids}
 
-    def claim(self, incident_id: str, by: str, wall_ms: int, claim_ms: int) -> Incident:
-        """Reserves an incident for one reviewer. A second claim by the same reviewer extends it.
-
-        Raises NotFound, and Conflict while somebody else holds the claim or if the incident is overturned.
-        """
-        with self._database.write_transaction("claim an incident") as connection:
-            incident = read_incident(connection, incident_id)
-            _free_for(incident, by, wall_ms)
-            if incident.state is IncidentState.OVERTURNED:
-                raise Conflict(f"incident_id: {incident_id} is overturned already")
-            values: dict[str, object] = {"claimed_by": by, "claimed_until_ms": wall_ms + claim_ms}
-            update_incident(connection, incident_id, values)
-            self._audit(connection, wall_ms, by, "claim", incident_id, values, {incidents: [incident_id]})
-            return read_incident(connection, incident_id)
-
-    def release(self, incident_id: str, by: str, wall_ms: int) -> Incident:
-        """Gives a claim back. Raises NotFound, and Conflict while somebody else holds it."""
-        with self._database.write_transaction("release an incident") as connection:
-            incident = read_incident(connection, incident_id)
-            _free_for(incident, by, wall_ms)
-            if incident.review.claimed_by is not None:
-                update_incident(connection, incident_id, _UNCLAIMED)
-                self._audit(connection, wall_ms, by, "release", incident_id, {}, {incidents: [incident_id]})
-            return read_incident(connection, incident_id)
-
     def review(
         self,
         incident_id: str,
@@ -112,16 +102,20 @@ class Reviews(LedgerBase):
         by: str,
         wall_ms: int,
         policy: Policy,
+        *,
+        senior: bool = True,
     ) -> tuple[Incident, tuple[Block, ...]]:
         """Decides an incident and the appeals against it.
 
         CONFIRMED gives a provisional block its full term from the ladder. If the policy wants two people for
-        a permanent block, the first confirmation sets CONFIRMED_ONCE and the block still ends. OVERTURNED
-        lifts the incident's blocks and pardons its strike at once. ESCALATED changes only the state.
+        a permanent block, or for what is severe, the first confirmation sets CONFIRMED_ONCE and the block
+        still ends. OVERTURNED lifts the incident's blocks and pardons its strike at once. ESCALATED changes
+        only the state.
 
-        ``policy`` is the whole policy. Returns the incident and every changed block. Raises NotFound,
-        InvalidInput if it is decided already, Conflict while somebody else holds the claim, and
-        PermissionRefused if the same person confirms twice.
+        ``policy`` is the whole policy. ``senior`` says whether the person may decide what is escalated, where
+        only admins may. Returns the incident and every changed block. Raises NotFound, InvalidInput if it is
+        decided already, Conflict while somebody else holds the claim, and PermissionRefused if the same
+        person confirms twice, or if others have to decide what was escalated.
         """
         with self._database.write_transaction("review") as connection:
             before = read_incident(connection, incident_id)
@@ -129,7 +123,9 @@ class Reviews(LedgerBase):
                 raise InvalidInput("incident_id", f"{incident_id} is overturned already")
             if before.state not in tuple(IncidentState):
                 raise Conflict(f"incident_id: {incident_id} is {before.state}, which only a newer gate knows")
-            _free_for(before, by, wall_ms)
+            check_free(before, by, wall_ms)
+            _check_level(before, decision, by, policy, senior=senior)
+            rows = rows_before(connection, incident_id)
             number = next_number(connection)
             if decision is IncidentState.CONFIRMED:
                 outcome = _confirm(connection, before, reason, by, wall_ms, number, policy)
@@ -140,11 +136,12 @@ class Reviews(LedgerBase):
             else:
                 raise InvalidInput("decision", f"{decision} is none of confirmed, overturned, escalated")
             values: dict[str, object] = {
-                **_UNCLAIMED,
+                **UNCLAIMED,
                 "state": outcome.state.value,
                 "reviewed_ms": max(wall_ms, before.created_ms),
                 "reviewed_by": by,
                 "review_reason": reason,
+                **first_look(before, by, wall_ms),
             }
             if decision is IncidentState.CONFIRMED and before.review.first_confirmed_by is None:
                 values |= {"first_confirmed_ms": max(wall_ms, before.created_ms), "first_confirmed_by": by}
@@ -165,20 +162,32 @@ class Reviews(LedgerBase):
                 strikes: [strike.id for strike in outcome.strikes],
                 appeals: list(outcome.appeals),
             }
+            undo_ms = policy.for_publish(before.publish).queue.undo_ms
+            undoing: dict[str, object] = {
+                "undo": what_changed(connection, rows, written) if undo_ms else None,
+                "undo_until_ms": wall_ms + undo_ms if undo_ms else None,
+            }
+            update_incident(connection, incident_id, undoing)
             self._audit(connection, wall_ms, by, "review", incident_id, detail, written)
             if outcome.blocks:
                 notify(connection)
             return read_incident(connection, incident_id), outcome.blocks
 
 
-def _free_for(incident: Incident, by: str, wall_ms: int) -> None:
-    review = incident.review
-    taken = review.claimed_by not in (None, by) and wall_ms < (review.claimed_until_ms or 0)
-    if taken:
-        until = datetime.fromtimestamp((review.claimed_until_ms or 0) / 1000, UTC)
-        raise Conflict(
-            f"incident_id: {incident.id} is claimed by {review.claimed_by} "
-            f"until {until:%Y-%m-%d %H:%M:%S} UTC"
+def _check_level(
+    incident: Incident, decision: IncidentState, by: str, policy: Policy, *, senior: bool
+) -> None:
+    """Raises PermissionRefused where others have to decide what was escalated."""
+    if incident.state is not IncidentState.ESCALATED or decision is IncidentState.ESCALATED:
+        return
+    level = policy.for_publish(incident.publish).review.second_level
+    if level is SecondLevel.ANOTHER and by == incident.review.reviewed_by:
+        raise PermissionRefused(
+            f"incident_id: {by} has escalated {incident.id}: another person decides it (review.second_level)"
+        )
+    if level is SecondLevel.ADMIN and not senior:
+        raise PermissionRefused(
+            f"incident_id: {incident.id} is escalated: an admin decides it (review.second_level)"
         )
 
 
@@ -207,7 +216,15 @@ def _confirm(
         return _Outcome(IncidentState.CONFIRMED, appeals=tuple(denied))
     first = incident.review.first_confirmed_by
     strike, resting = _resting_on(connection, incident.id)
-    review = policy.for_publish(incident.publish).review
+    applies = policy.for_publish(incident.publish)
+    review = applies.review
+    severe = severity_of(incident.verdict, applies) is Severity.SEVERE
+    two_for_severe = severe and review.two_person_severe
+    if two_for_severe and first == by:
+        raise PermissionRefused(
+            f"incident_id: {by} has confirmed {incident.id} already; "
+            "what is severe needs the word of another person"
+        )
     changed = []
     for block in resting:
         if not block.provisional or not block.active_at(wall_ms) or block.strike_id is not None:
@@ -224,6 +241,7 @@ def _confirm(
             review,
             matched=by_vouched_footage(incident.verdict),
             confirmed=1 if first is None else 2,
+            severe=severe,
         )
         changed.append(
             dataclasses.replace(
@@ -240,7 +258,7 @@ def _confirm(
         kept = (dataclasses.replace(strike, review_by_ms=None),)
         update_strike(connection, kept[0])
     detail = {"blocks": {block.id: block.until_ms for block in changed}}
-    if any(block.provisional for block in changed):
+    if any(block.provisional for block in changed) or (two_for_severe and first is None):
         return _Outcome(IncidentState.CONFIRMED_ONCE, tuple(changed), kept, detail=detail)
     denied = decide_appeals(connection, AppealState.DENIED, reason, by, wall_ms, incident_id=incident.id)
     return _Outcome(IncidentState.CONFIRMED, tuple(changed), kept, tuple(denied), detail)
@@ -267,4 +285,5 @@ def _overturn(
         policy=policy,
     )
     granted = decide_appeals(connection, AppealState.GRANTED, reason, by, wall_ms, incident_id=incident_id)
-    return _Outcome(IncidentState.OVERTURNED, undone.changed, undone.pardoned, tuple(granted), undone.detail)
+    touched = (*undone.pardoned, *undone.marked)
+    return _Outcome(IncidentState.OVERTURNED, undone.changed, touched, tuple(granted), undone.detail)

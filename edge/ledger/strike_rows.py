@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 import sqlalchemy as sa
 
@@ -18,6 +19,11 @@ from edge.policy import LadderPolicy
 def spellings(broadcaster: str) -> list[str]:
     """How the strikes of a broadcaster may be written: as names are compared, or as the name came."""
     return list(dict.fromkeys((compared(broadcaster), broadcaster)))
+
+
+def strike_names(broadcasters: Iterable[str]) -> list[str]:
+    """How the strikes of these broadcasters may be written."""
+    return sorted({name for broadcaster in broadcasters for name in spellings(broadcaster)})
 
 
 def strikes_of(connection: sa.Connection, broadcaster: str) -> list[Strike]:

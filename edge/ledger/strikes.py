@@ -96,7 +96,8 @@ class Strikes(LedgerBase):
                 created_by=by,
             )
             full_ms = block_until(strikes_of(connection, strike.broadcaster), strike, applies.ladder)
-            term = term_of(full_ms, wall_ms, applies.review, matched=True, confirmed=1)
+            severe = severity is Severity.SEVERE
+            term = term_of(full_ms, wall_ms, applies.review, matched=True, confirmed=1, severe=severe)
             made = make_blocks(
                 publish, strike, applies.ladder, term, f"bl_{strike.id.removeprefix('sk_')}", reason
             )

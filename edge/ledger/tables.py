@@ -93,6 +93,10 @@ incidents = Table(
     Column("erase_asked_ms", BigInteger),
     Column("erase_asked_by", String(128)),
     Column("erase_reason", String(512)),
+    Column("looked_ms", BigInteger),
+    Column("looked_by", String(128)),
+    Column("undo_until_ms", BigInteger),
+    Column("undo", Text),
     Index("ix_incidents_unconfirmed", "durable_ms", "cut_confirmed_ms"),
     Index("ix_incidents_state", "state"),
 )
@@ -166,6 +170,16 @@ gates = Table(
     Column("name", String(128), primary_key=True),
     Column("url", String(300), nullable=False),
     Column("announced_ms", BigInteger, nullable=False),
+)
+
+comments = Table(
+    "comments",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("incident_id", String(64), ForeignKey("incidents.id"), index=True),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("created_by", String(128), nullable=False),
+    Column("text", Text, nullable=False),
 )
 
 audit = Table(

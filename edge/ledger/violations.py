@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 
 from edge.crash_points import crash_point
-from edge.domain import Block, Incident, Publish, Strike, SubjectKind
+from edge.domain import Block, Incident, Publish, Severity, Strike, SubjectKind
 from edge.ladder import Sanction, Term, block_until, by_vouched_footage, term_of
 from edge.ledger import records
 from edge.ledger.audit import next_number
@@ -165,7 +165,10 @@ def make_blocks(
 
 def _term(incident: Incident, full_until_ms: int, sanction: Sanction) -> Term:
     matched = by_vouched_footage(incident.verdict)
-    return term_of(full_until_ms, incident.created_ms, sanction.review, matched=matched, confirmed=0)
+    severe = sanction.severity is Severity.SEVERE
+    return term_of(
+        full_until_ms, incident.created_ms, sanction.review, matched=matched, confirmed=0, severe=severe
+    )
 
 
 def _with_term(block: Block, term: Term) -> Block:

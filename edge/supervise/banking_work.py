@@ -88,8 +88,11 @@ class BankingWork:
     async def _carry_out(self, incident: Incident) -> None:
         assert incident.banking is not None
         try:
-            if incident.state is IncidentState.OVERTURNED:
+            if incident.state is not IncidentState.CONFIRMED:
                 await self._updates.overturned(incident)
+                if await self._stands(incident.id):  # confirmed anew meanwhile: the next look banks it
+                    self._wanted.set()
+                    return
                 banking = replace(incident.banking, state=BankingState.WITHDRAWN, detail="")
             else:
                 here = await self._with_clip(incident)
@@ -100,7 +103,7 @@ class BankingWork:
                     if here is None
                     else await self._updates.confirmed(here, stretch_ms, stands)
                 )
-                if banked is None:  # overturned meanwhile: the next look withdraws it
+                if banked is None:  # overturned or undone meanwhile: the next look withdraws it
                     self._wanted.set()
                     return
                 banking = banked
@@ -142,7 +145,9 @@ class BankingWork:
     async def _stands(self, incident_id: str) -> bool:
         context = self._context
         case = await context.executor.call(context.ledger.case, incident_id)
-        return case.incident.state is not IncidentState.OVERTURNED
+        banking = case.incident.banking
+        wanted = banking is not None and banking.state is BankingState.PENDING
+        return wanted and case.incident.state in (IncidentState.CONFIRMED, IncidentState.ESCALATED)
 
     def _now_ms(self) -> float:
         return self._context.clock.monotonic_ms()

@@ -53,6 +53,7 @@ from edge.supervise.model_swap import ModelSwap
 from edge.supervise.policy_in_force import PolicyInForce
 from edge.supervise.registry import Registry
 from edge.supervise.response_queue import ResponseQueue
+from edge.supervise.review_queue import ReviewQueue
 from edge.supervise.reviews import ReviewActions
 from edge.supervise.stream_feed import StreamFeed
 from edge.supervise.stream_journal import StreamJournal
@@ -98,7 +99,7 @@ class Gate:
     """Connects the servicers and hooks on one side with the workers and the ledger on the other.
 
     Lives in one event loop, and every method is called from it. Hooks use it as their ``Gatekeeper``.
-    Servicers also use ``router``, ``actions``, ``reviews``, ``evidence``, ``incident_feed``,
+    Servicers also use ``router``, ``actions``, ``reviews``, ``queue``, ``evidence``, ``incident_feed``,
     ``stream_feed``, ``live_media`` and ``model_swap``.
     """
 
@@ -206,7 +207,8 @@ class Gate:
                 local_ms,
                 self.evidence_keeper.erased,
             )
-        self.reviews = ReviewActions(context, self.actions, bank_updates, self.evidence)
+        self.queue = ReviewQueue(context)
+        self.reviews = ReviewActions(context, self.actions, bank_updates, self.evidence, self.queue)
         self.incident_feed = IncidentFeed(context, tasks)
         self.stream_feed = StreamFeed(self.registry, clock, tasks)
         self.live_media = LiveMedia(context)
@@ -550,12 +552,20 @@ class Gate:
     async def _measure_reviews(self) -> None:
         """Says how long the oldest incident has waited for people."""
         try:
-            count, oldest_ms = await self.executor.call(self.ledger.undecided)
+            counted = await self.executor.call(self.ledger.waiting_by_state)
         except GateError as error:
             log.warning("nobody knows which incidents wait", error=str(error))
             return
-        age_ms = 0 if oldest_ms is None else max(0, self.clock.wall_ms() - oldest_ms)
-        self.telemetry.report(ReviewsWaiting(count, age_ms / 1000))
+        now = self.clock.wall_ms()
+        self.telemetry.report(
+            ReviewsWaiting(
+                {state.value: each.incidents for state, each in counted.items()},
+                {
+                    state.value: max(0, now - (now if each.oldest_ms is None else each.oldest_ms)) / 1000
+                    for state, each in counted.items()
+                },
+            )
+        )
 
     def health(self) -> Iterator[str]:
         """Yields what is not as it should be, a line each."""

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from edge.domain import Block, Publish, SubjectKind, Verdict, shown_account
+from edge.domain import Block, Incident, Publish, SubjectKind, Verdict, shown_account
 from edge.reasons import UnconfirmedReason
 from edge.telemetry import records
 from edge.telemetry.log_aggregator import LogAggregator
@@ -67,7 +67,8 @@ class LogBackend:
         self._on(records.BlockMade, lambda r: log.info("block made", **_block(r.block), by=r.by))
         self._on(records.BlockChanged, lambda r: log.info("block changed", **_block(r.block), by=r.by))
         self._on(records.BlockLifted, lambda r: log.info("block lifted", **_block(r.block), by=r.by))
-        self._on(records.IncidentReviewed, _incident_reviewed)
+        self._on(records.IncidentReviewed, lambda r: _reviewed("incident reviewed", r.incident, r.by))
+        self._on(records.ReviewUndone, lambda r: _reviewed("review undone", r.incident, r.by))
         self._on(records.ProcessContained, _process_contained)
         self._on(records.LedgerBack, lambda _: log.info("ledger is back"))
         self._on(records.WebhookGivenUp, _webhook_given_up)
@@ -350,16 +351,15 @@ def _evidence_missing(record: records.EvidenceMissing) -> None:
     log.error("no evidence clip", incident_id=record.incident_id, error=record.error)
 
 
-def _incident_reviewed(record: records.IncidentReviewed) -> None:
-    incident = record.incident
+def _reviewed(event: str, incident: Incident, by: str) -> None:
     log.info(
-        "incident reviewed",
+        event,
         stream_id=incident.stream_id,
         **_publish(incident.publish),
         incident_id=incident.id,
         state=incident.state.value,
         shadow=incident.verdict.shadow,
-        by=record.by,
+        by=by,
     )
 
 

@@ -14,6 +14,7 @@ from edge.telemetry.worker_histograms import WorkerHistograms
 
 _LATENCY_BUCKETS_MS = (2, 5, 10, 20, 50, 100, 150, 250, 500, 1000, 2500)
 _CUT_BUCKETS_MS = (10, 25, 50, 100, 150, 250, 500, 1000, 2500, 5000, 10_000)
+_LOOK_BUCKETS_S = (1, 2, 5, 10, 30, 60, 120, 300, 900, 3600, 14_400, 86_400)
 
 R = TypeVar("R", bound=Record)
 
@@ -29,6 +30,7 @@ class PrometheusBackend:
         self._count_streams()
         self._count_verdicts()
         self._count_cuts()
+        self._count_reviews()
         self._count_failures()
         self._count_webhooks()
         self._measure_pool()
@@ -148,6 +150,42 @@ class PrometheusBackend:
         self._on(records.CutProven, confirmed)
         self._on(records.CutUnconfirmed, lambda record: unconfirmed.inc(not record.alarmed))
 
+    def _count_reviews(self) -> None:
+        waiting = self._gauge(
+            "edge_incidents_waiting", "Incidents of the fleet that people have not decided."
+        )
+        oldest = self._gauge(
+            "edge_incident_oldest_waiting_seconds", "Age of the oldest incident that people have not decided."
+        )
+        by_state = self._gauge(
+            "edge_incidents_waiting_by_state",
+            "Incidents of the fleet that people have not decided, by state.",
+            "state",
+        )
+        oldest_by_state = self._gauge(
+            "edge_incident_oldest_waiting_by_state_seconds",
+            "Age of the oldest incident that people have not decided, by state.",
+            "state",
+        )
+        first_look = self._histogram(
+            "edge_incident_first_look_seconds",
+            "Time from an incident's opening until a person first looks at it.",
+            _LOOK_BUCKETS_S,
+        )
+        undone = self._counter("edge_reviews_undone", "Decisions that their person took back.")
+
+        def reviews(record: records.ReviewsWaiting) -> None:
+            waiting.set(sum(record.incidents.values()))
+            oldest.set(max(record.oldest_s.values(), default=0.0))
+            for state, count in record.incidents.items():
+                by_state.labels(state).set(count)
+            for state, age_s in record.oldest_s.items():
+                oldest_by_state.labels(state).set(age_s)
+
+        self._on(records.ReviewsWaiting, reviews)
+        self._on(records.IncidentLookedAt, lambda record: first_look.observe(record.waited_s))
+        self._on(records.ReviewUndone, lambda _: undone.inc())
+
     def _count_failures(self) -> None:
         modes = self._counter("edge_failure_mode", "Uses of a failure mode.", "part", "mode")
         unknown = self._gauge(
@@ -159,18 +197,6 @@ class PrometheusBackend:
         ledger_down = self._gauge(
             "edge_ledger_down", "1 while the ledger cannot be written, or no news of other gates arrive."
         )
-        waiting = self._gauge(
-            "edge_incidents_waiting", "Incidents of the fleet that people have not decided."
-        )
-        oldest = self._gauge(
-            "edge_incident_oldest_waiting_seconds", "Age of the oldest incident that people have not decided."
-        )
-
-        def reviews(record: records.ReviewsWaiting) -> None:
-            waiting.set(record.incidents)
-            oldest.set(record.oldest_s)
-
-        self._on(records.ReviewsWaiting, reviews)
         reserve = self._gauge(
             "edge_journal_reserve_bytes", "Disk space that the journal has for further decisions."
         )

@@ -329,6 +329,24 @@ class IncidentReviewed(Record):
     by: str
 
 
+@dataclass(frozen=True, slots=True)
+class ReviewUndone(Record):
+    """A person has taken back their decision about an incident. Its state is the one before."""
+
+    incident: Incident
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentLookedAt(Record):
+    """A person has looked at an incident for the first time."""
+
+    incident: Incident
+    by: str
+    waited_s: float
+    """Time since it was opened, in seconds."""
+
+
 # The gate's own parts
 
 
@@ -364,9 +382,10 @@ class JournalMeasured(Record):
 class ReviewsWaiting(Record):
     """The incidents that people have not decided, of the whole fleet. Reported every ten seconds."""
 
-    incidents: int
-    oldest_s: float
-    """Age of the oldest one in seconds; 0 where there is none."""
+    incidents: Mapping[str, int]
+    """How many, by state."""
+    oldest_s: Mapping[str, float]
+    """Age of the oldest one of each state in seconds; 0 where there is none."""
 
 
 @dataclass(frozen=True, slots=True)

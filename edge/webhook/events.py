@@ -185,7 +185,7 @@ def _facts(decision: AuditedDecision) -> Iterator[tuple[str, str, dict[str, Any]
         if kind := _strike_kind(decision, row):
             yield kind, key, {"strike": _picked("strikes", row), "by": who}
     for key, row in decision.rows.get("appeals", {}).items():
-        kind = "appeal.filed" if what == "appeal" else "appeal.decided"
+        kind = "appeal.filed" if what in ("appeal", "undo") else "appeal.decided"
         yield kind, key, {"appeal": _picked("appeals", row), "by": who}
 
 
@@ -216,7 +216,7 @@ def _incident_kind(what: str, row: Mapping[str, Any]) -> str:
             return "cut.confirmed"
         case "cut_unconfirmed":
             return "cut.unconfirmed"
-        case "review":
+        case "review" | "undo":
             return "incident.reviewed"
     return ""
 
@@ -225,6 +225,8 @@ def _strike_kind(decision: AuditedDecision, row: Mapping[str, Any]) -> str:
     """Empty where the decision changed only what the strike is counted with, or its term."""
     if row["pardoned_ms"] == decision.entry.wall_ms:
         return "strike.pardoned"
+    if row["id"] in decision.detail.get("restored", ()):
+        return "strike.made"
     made = decision.detail.get("strike", decision.entry.subject) == row["id"]
     return "strike.made" if made and decision.entry.what in ("violation", "strike") else ""
 

@@ -337,3 +337,36 @@ def test_evidence_is_held_and_erased_with_proof(
     assert "no evidence of nobody" in (
         run("incident", "erase", "--broadcaster", "nobody", "--reason", "x", "--yes").stdout
     )
+
+
+def test_the_queue_the_next_job_a_comment_and_second_thoughts(
+    gate: tuple[GateProcess, dict[str, str]], run: Callable[..., Result]
+) -> None:
+    ledger = Ledger.open(f"sqlite:///{gate[0].tokens.parent / 'edge.db'}", busy_timeout_ms=10_000)
+    verdict = Verdict(Action.FLAG, 0, -1, "scream", VerdictReason.DETECTOR, 0.7)
+    publish = Publish("test", "c-hanna", "films", "show", "hanna", attributes={"tenant": "acme"})
+    one = Incident(new_id("in"), new_stream_id(), publish, verdict, SystemClock().wall_ms())
+    ledger.record_incident(one, one.created_ms)
+    ledger.close()
+    listed = said(run("incident", "queue", "--app", "films", "--tenant", "acme", "--json"))
+    assert (listed["matching"], listed["counts"]["category"]["scream"]) == (1, 1)
+    [waiting] = listed["waiting"]
+    assert (waiting["incident"]["id"], waiting["tenant"], waiting["live"]) == (one.id, "acme", False)
+    assert 0 < waiting["priority"] < 100
+    assert one.id in run("incident", "queue").stdout
+    taken = said(run("incident", "next", "--app", "films", "--as", "rita", "--json"))
+    assert (taken["id"], taken["claimed_by"], taken["looked_by"]) == (one.id, "rita", "rita")
+    nothing = run("incident", "next", "--app", "films", "--as", "rita")
+    assert (nothing.exit_code, "nobody has claimed" in nothing.output) == (1, True)
+    assert said(run("incident", "comment", one.id, "a film?", "--as", "rita", "--json"))["text"] == "a film?"
+    done = run("incident", "overturn", one.id, "--reason", "film", "--as", "rita").stdout
+    assert f"edge-gate incident undo {one.id}" in done
+    other = run("incident", "undo", one.id, "--as", "rolf")
+    assert (other.exit_code, "decided by rita" in other.output) == (1, True)
+    undone = said(run("incident", "undo", one.id, "--as", "rita", "--json"))
+    assert (undone["state"], undone["claimed_by"], undone["reviewed_by"]) == ("open", "rita", None)
+    shown = run("incident", "show", one.id).stdout
+    assert "rita: a film?" in shown
+    assert "first look" in shown
+    wrong = run("incident", "queue", "--severity", "dire")
+    assert (wrong.exit_code, "filter.severity: 'dire' is none of normal, severe" in wrong.output) == (1, True)

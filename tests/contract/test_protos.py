@@ -13,7 +13,7 @@ from grpc_tools import protoc
 PROTOS = Path(__file__).resolve().parents[2] / "protos"
 PINNED = {
     "gate": "b9f9518562e833b6c7e8f95f5cca2c5d7e85f8e281af6a4c702d83484bdc3c50",
-    "operator": "f2de530b495a0c8908e8f79c583d197f602f9b1d442a00ce37c823e2d3638e85",
+    "operator": "f4d9dc60ed4bb712dad17c5349eb233a31a7308fc764149e99717c55f2927cef",
 }
 
 

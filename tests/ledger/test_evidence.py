@@ -5,6 +5,8 @@ from __future__ import annotations
 from edge.domain import Action, Incident, IncidentState, Publish, Verdict, new_id
 from edge.ladder import Sanction
 from edge.ledger import ErasedFile, Ledger
+from edge.ledger.incidents import UNDECIDED
+from edge.ledger.waiting import WaitingOfState
 from edge.policy import Policy
 from edge.retention import ErasedWhy, EvidenceAge
 
@@ -61,9 +63,10 @@ def test_changes_come_in_order_and_each_incident_once(ledger: Ledger) -> None:
 
 
 def test_how_many_wait_and_since_when(ledger: Ledger) -> None:
-    assert ledger.undecided() == (0, None)
+    nothing = WaitingOfState(0, None)
+    assert ledger.waiting_by_state() == dict.fromkeys(UNDECIDED, nothing)
     ident = opened(ledger)
     opened(ledger)
-    assert ledger.undecided() == (2, NOW)
+    assert ledger.waiting_by_state()[IncidentState.OPEN] == WaitingOfState(2, NOW)
     ledger.review(ident, IncidentState.OVERTURNED, "sport", "rita", NOW, Policy())
-    assert ledger.undecided() == (1, NOW)
+    assert ledger.waiting_by_state()[IncidentState.OPEN] == WaitingOfState(1, NOW)

@@ -43,6 +43,7 @@ from edge.supervise.bank_updates import BankUpdates
 from edge.supervise.bankings import banking_of
 from edge.supervise.evidence_reading import EvidenceReading
 from edge.supervise.ledger_executor import LedgerExecutor
+from edge.supervise.review_queue import ReviewQueue
 from edge.supervise.reviews import ReviewActions
 from edge.telemetry.log_lines import LogBackend
 from edge.telemetry.recording import RecordingBackend
@@ -262,7 +263,7 @@ async def operated(folder: Path, gate: str = "", *, works: bool = True) -> Async
     operating: Any = SimpleNamespace(blocks_changed=lambda *blocks, by: None)
     banks = own / "banks"
     known = BankUpdates(banks, own / "recent", telemetry, clock, lambda: None)
-    actions = ReviewActions(state, operating, known, EvidenceReading(state, own))
+    actions = ReviewActions(state, operating, known, EvidenceReading(state, own), ReviewQueue(state))
     if works:
         tasks.keep(actions.work.run)
     try:

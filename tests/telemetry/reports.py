@@ -58,7 +58,7 @@ ONE_OF_EACH: tuple[Record, ...] = (
     records.BankEntryRanAway("known", "song", 2, quarantined=False),
     records.TaskFailed("Gate._sweep"),
     records.JournalMeasured(8_388_608, 2),
-    records.ReviewsWaiting(7, 3600.5),
+    records.ReviewsWaiting({"open": 4, "escalated": 3}, {"open": 60.5, "escalated": 3600.5}),
     records.DecisionLost(
         "violation", "in_1", "anna", "live", "fight", 1_700_000_600_000, 1_700_000_000_000, False
     ),
@@ -85,6 +85,8 @@ ONE_OF_EACH: tuple[Record, ...] = (
     records.BlockChanged(BLOCK, "rita"),
     records.BlockLifted(BLOCK, "rita"),
     records.IncidentReviewed(INCIDENT, "rita"),
+    records.IncidentLookedAt(INCIDENT, "rita", 42.0),
+    records.ReviewUndone(INCIDENT, "rita"),
     records.LedgerRowsUnknown("blocks", 2),
     records.LedgerDown(),
     records.LedgerBack(),

@@ -121,9 +121,10 @@ document.addEventListener("focusin", (event) => {
 })
 if (document.querySelector("ol.queue") || document.querySelector("#rows table")) select(jobs()[0], false)
 
-const ACTS = { KeyC: "claim", KeyV: "confirm", KeyO: "overturn", KeyE: "escalate", KeyX: "cut" }
+const ACTS = { KeyC: "claim", KeyV: "confirm", KeyO: "overturn", KeyE: "escalate", KeyX: "cut", KeyU: "undo", KeyT: "take" }
+const OF_PAGE = ["undo", "take"]
 function act(name) {
-  const around = selected ?? document.querySelector("[data-current]")
+  const around = OF_PAGE.includes(name) ? document : selected ?? document.querySelector("[data-current]")
   const control = around?.querySelector(`[data-act=${name}]`)
   if (control?.form) control.form.requestSubmit(control)
   else control?.click()

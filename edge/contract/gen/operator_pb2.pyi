@@ -1057,6 +1057,9 @@ class Incident(_message.Message):
     EVIDENCE_ERASED_WHY_FIELD_NUMBER: _builtins.int
     HELD_BY_FIELD_NUMBER: _builtins.int
     HOLD_REASON_FIELD_NUMBER: _builtins.int
+    LOOKED_BY_FIELD_NUMBER: _builtins.int
+    LOOKED_WALL_MS_FIELD_NUMBER: _builtins.int
+    UNDO_UNTIL_WALL_MS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Id of the incident."""
     stream_id: _builtins.str
@@ -1123,6 +1126,12 @@ class Incident(_message.Message):
     """Who has put the evidence on hold; empty where nobody has."""
     hold_reason: _builtins.str
     """Why it is on hold."""
+    looked_by: _builtins.str
+    """Who looked at it first; empty until somebody does, and for incidents of an earlier version."""
+    looked_wall_ms: _builtins.int
+    """When that was, milliseconds since the Unix epoch; 0 until then."""
+    undo_until_wall_ms: _builtins.int
+    """Until when whoever decided last can undo that, milliseconds since the Unix epoch; 0 where nobody can."""
     @_builtins.property
     def verdict(self) -> _gate_pb2.Verdict:
         """The FLAG or CUT that opened it."""
@@ -1180,14 +1189,325 @@ class Incident(_message.Message):
         evidence_erased_why: _builtins.str = ...,
         held_by: _builtins.str = ...,
         hold_reason: _builtins.str = ...,
+        looked_by: _builtins.str = ...,
+        looked_wall_ms: _builtins.int = ...,
+        undo_until_wall_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "banking", b"banking", "stretch", b"stretch", "verdict", b"verdict"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "app", b"app", "banking", b"banking", "broadcaster", b"broadcaster", "claimed_by", b"claimed_by", "claimed_until_wall_ms", b"claimed_until_wall_ms", "confirmed_by", b"confirmed_by", "created_wall_ms", b"created_wall_ms", "cut_asked_wall_ms", b"cut_asked_wall_ms", "cut_confirmed_wall_ms", b"cut_confirmed_wall_ms", "cut_unconfirmed_reason", b"cut_unconfirmed_reason", "cut_unconfirmed_wall_ms", b"cut_unconfirmed_wall_ms", "durable_wall_ms", b"durable_wall_ms", "evidence_erased_wall_ms", b"evidence_erased_wall_ms", "evidence_erased_why", b"evidence_erased_why", "evidence_path", b"evidence_path", "evidence_sha256", b"evidence_sha256", "first_confirmed_by", b"first_confirmed_by", "first_confirmed_wall_ms", b"first_confirmed_wall_ms", "gate", b"gate", "held_by", b"held_by", "hold_reason", b"hold_reason", "id", b"id", "identity_unproven", b"identity_unproven", "name", b"name", "pardoned", b"pardoned", "provisional", b"provisional", "review_reason", b"review_reason", "reviewed_by", b"reviewed_by", "reviewed_wall_ms", b"reviewed_wall_ms", "server", b"server", "shadow", b"shadow", "state", b"state", "stream_id", b"stream_id", "stretch", b"stretch", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "app", b"app", "banking", b"banking", "broadcaster", b"broadcaster", "claimed_by", b"claimed_by", "claimed_until_wall_ms", b"claimed_until_wall_ms", "confirmed_by", b"confirmed_by", "created_wall_ms", b"created_wall_ms", "cut_asked_wall_ms", b"cut_asked_wall_ms", "cut_confirmed_wall_ms", b"cut_confirmed_wall_ms", "cut_unconfirmed_reason", b"cut_unconfirmed_reason", "cut_unconfirmed_wall_ms", b"cut_unconfirmed_wall_ms", "durable_wall_ms", b"durable_wall_ms", "evidence_erased_wall_ms", b"evidence_erased_wall_ms", "evidence_erased_why", b"evidence_erased_why", "evidence_path", b"evidence_path", "evidence_sha256", b"evidence_sha256", "first_confirmed_by", b"first_confirmed_by", "first_confirmed_wall_ms", b"first_confirmed_wall_ms", "gate", b"gate", "held_by", b"held_by", "hold_reason", b"hold_reason", "id", b"id", "identity_unproven", b"identity_unproven", "looked_by", b"looked_by", "looked_wall_ms", b"looked_wall_ms", "name", b"name", "pardoned", b"pardoned", "provisional", b"provisional", "review_reason", b"review_reason", "reviewed_by", b"reviewed_by", "reviewed_wall_ms", b"reviewed_wall_ms", "server", b"server", "shadow", b"shadow", "state", b"state", "stream_id", b"stream_id", "stretch", b"stretch", "undo_until_wall_ms", b"undo_until_wall_ms", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Incident: _TypeAlias = Incident  # noqa: Y015
+
+@_typing.final
+class QueueFilter(_message.Message):
+    """Which incidents of the queue. An empty field says nothing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    APP_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
+    SEVERITY_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    ONLY_FIELD_NUMBER: _builtins.int
+    category: _builtins.str
+    """Category of the verdict."""
+    app: _builtins.str
+    """Application."""
+    tenant: _builtins.str
+    """Attribute `tenant` of the publish."""
+    severity: _builtins.str
+    """`severe` or `normal`."""
+    language: _builtins.str
+    """Language that the policy gives the app or the tenant (`queue.language`)."""
+    state: _builtins.str
+    """`open`, `escalated` or `confirmed_once`."""
+    only: _builtins.str
+    """`live`: its stream is on air at this gate. `mine`: the caller has claimed it. `free`: nobody else has."""
+    def __init__(
+        self,
+        *,
+        category: _builtins.str = ...,
+        app: _builtins.str = ...,
+        tenant: _builtins.str = ...,
+        severity: _builtins.str = ...,
+        language: _builtins.str = ...,
+        state: _builtins.str = ...,
+        only: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["app", b"app", "category", b"category", "language", b"language", "only", b"only", "severity", b"severity", "state", b"state", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QueueFilter: _TypeAlias = QueueFilter  # noqa: Y015
+
+@_typing.final
+class ListWaitingRequest(_message.Message):
+    """Which part of the queue."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    limit: _builtins.int
+    """1 to 1000; 0: 100."""
+    @_builtins.property
+    def filter(self) -> Global___QueueFilter:
+        """Which incidents."""
+
+    def __init__(
+        self,
+        *,
+        filter: Global___QueueFilter | None = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "limit", b"limit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListWaitingRequest: _TypeAlias = ListWaitingRequest  # noqa: Y015
+
+@_typing.final
+class WaitingIncident(_message.Message):
+    """An incident that waits, and why it stands where it does."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INCIDENT_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    LIVE_FIELD_NUMBER: _builtins.int
+    SEVERE_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    STRIKES_FIELD_NUMBER: _builtins.int
+    VIEWERS_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
+    priority: _builtins.float
+    """0 to 100, by `queue.weights` of the policy."""
+    live: _builtins.bool
+    """Its stream is on air at this gate and is not being cut."""
+    severe: _builtins.bool
+    """Its category, a rule or a critical bank says that it is severe."""
+    score: _builtins.float
+    """Its highest score so far, 0 to 1."""
+    strikes: _builtins.int
+    """Strikes of its broadcaster that count."""
+    viewers: _builtins.int
+    """Viewers of its stream, if the server says so; 0 if not."""
+    tenant: _builtins.str
+    """Attribute `tenant` of its publish."""
+    language: _builtins.str
+    """Its language, by the policy."""
+    @_builtins.property
+    def incident(self) -> Global___Incident:
+        """The incident."""
+
+    def __init__(
+        self,
+        *,
+        incident: Global___Incident | None = ...,
+        priority: _builtins.float = ...,
+        live: _builtins.bool = ...,
+        severe: _builtins.bool = ...,
+        score: _builtins.float = ...,
+        strikes: _builtins.int = ...,
+        viewers: _builtins.int = ...,
+        tenant: _builtins.str = ...,
+        language: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["incident", b"incident"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["incident", b"incident", "language", b"language", "live", b"live", "priority", b"priority", "score", b"score", "severe", b"severe", "strikes", b"strikes", "tenant", b"tenant", "viewers", b"viewers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WaitingIncident: _TypeAlias = WaitingIncident  # noqa: Y015
+
+@_typing.final
+class WaitingCount(_message.Message):
+    """How many incidents wait of one kind."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FACET_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    INCIDENTS_FIELD_NUMBER: _builtins.int
+    facet: _builtins.str
+    """`category`, `app`, `tenant`, `severity`, `language` or `state`."""
+    value: _builtins.str
+    """Its value."""
+    incidents: _builtins.int
+    """How many wait."""
+    def __init__(
+        self,
+        *,
+        facet: _builtins.str = ...,
+        value: _builtins.str = ...,
+        incidents: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["facet", b"facet", "incidents", b"incidents", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WaitingCount: _TypeAlias = WaitingCount  # noqa: Y015
+
+@_typing.final
+class ListWaitingResponse(_message.Message):
+    """A part of the queue."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WAITING_FIELD_NUMBER: _builtins.int
+    MATCHING_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    OLDEST_WALL_MS_FIELD_NUMBER: _builtins.int
+    matching: _builtins.int
+    """How many the filter lets through."""
+    total: _builtins.int
+    """How many wait in all."""
+    oldest_wall_ms: _builtins.int
+    """When the oldest was opened, milliseconds since the Unix epoch; 0 where nothing waits."""
+    @_builtins.property
+    def waiting(self) -> _containers.RepeatedCompositeFieldContainer[Global___WaitingIncident]:
+        """The most urgent first."""
+
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___WaitingCount]:
+        """Of all that wait, by facet and value. At most a hundred values of a facet, the most frequent ones."""
+
+    def __init__(
+        self,
+        *,
+        waiting: _abc.Iterable[Global___WaitingIncident] | None = ...,
+        matching: _builtins.int = ...,
+        total: _builtins.int = ...,
+        counts: _abc.Iterable[Global___WaitingCount] | None = ...,
+        oldest_wall_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "matching", b"matching", "oldest_wall_ms", b"oldest_wall_ms", "total", b"total", "waiting", b"waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListWaitingResponse: _TypeAlias = ListWaitingResponse  # noqa: Y015
+
+@_typing.final
+class ClaimNextRequest(_message.Message):
+    """From which part of the queue."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def filter(self) -> Global___QueueFilter:
+        """Which incidents."""
+
+    def __init__(
+        self,
+        *,
+        filter: Global___QueueFilter | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClaimNextRequest: _TypeAlias = ClaimNextRequest  # noqa: Y015
+
+@_typing.final
+class UndoReviewRequest(_message.Message):
+    """Which decision is undone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INCIDENT_ID_FIELD_NUMBER: _builtins.int
+    incident_id: _builtins.str
+    """Id of the incident."""
+    def __init__(
+        self,
+        *,
+        incident_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["incident_id", b"incident_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndoReviewRequest: _TypeAlias = UndoReviewRequest  # noqa: Y015
+
+@_typing.final
+class Comment(_message.Message):
+    """What a person says of an incident."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    CREATED_WALL_MS_FIELD_NUMBER: _builtins.int
+    CREATED_BY_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Id of the comment."""
+    created_wall_ms: _builtins.int
+    """When it was made, milliseconds since the Unix epoch."""
+    created_by: _builtins.str
+    """Who made it."""
+    text: _builtins.str
+    """Its text."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        created_wall_ms: _builtins.int = ...,
+        created_by: _builtins.str = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_by", b"created_by", "created_wall_ms", b"created_wall_ms", "id", b"id", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Comment: _TypeAlias = Comment  # noqa: Y015
+
+@_typing.final
+class CommentIncidentRequest(_message.Message):
+    """A comment to be made."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INCIDENT_ID_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    incident_id: _builtins.str
+    """Id of the incident."""
+    text: _builtins.str
+    """Its text: at most 2000 bytes, line breaks allowed. Required. An incident takes 200 comments."""
+    def __init__(
+        self,
+        *,
+        incident_id: _builtins.str = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["incident_id", b"incident_id", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CommentIncidentRequest: _TypeAlias = CommentIncidentRequest  # noqa: Y015
 
 @_typing.final
 class Activity(_message.Message):
@@ -1352,16 +1672,20 @@ class GetIncidentRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     INCIDENT_ID_FIELD_NUMBER: _builtins.int
+    LOOKING_FIELD_NUMBER: _builtins.int
     incident_id: _builtins.str
     """Id of the incident."""
+    looking: _builtins.bool
+    """A person looks at it now. The first time a reviewer does is on record."""
     def __init__(
         self,
         *,
         incident_id: _builtins.str = ...,
+        looking: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["incident_id", b"incident_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["incident_id", b"incident_id", "looking", b"looking"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1377,6 +1701,7 @@ class GetIncidentResponse(_message.Message):
     STRIKE_FIELD_NUMBER: _builtins.int
     BLOCKS_FIELD_NUMBER: _builtins.int
     APPEALS_FIELD_NUMBER: _builtins.int
+    COMMENTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def incident(self) -> Global___Incident:
         """The incident."""
@@ -1393,6 +1718,10 @@ class GetIncidentResponse(_message.Message):
     def appeals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Appeal]:
         """Appeals against it, oldest first."""
 
+    @_builtins.property
+    def comments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Comment]:
+        """What people say of it, oldest first."""
+
     def __init__(
         self,
         *,
@@ -1400,10 +1729,11 @@ class GetIncidentResponse(_message.Message):
         strike: Global___Strike | None = ...,
         blocks: _abc.Iterable[Global___Block] | None = ...,
         appeals: _abc.Iterable[Global___Appeal] | None = ...,
+        comments: _abc.Iterable[Global___Comment] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["incident", b"incident", "strike", b"strike"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["appeals", b"appeals", "blocks", b"blocks", "incident", b"incident", "strike", b"strike"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["appeals", b"appeals", "blocks", b"blocks", "comments", b"comments", "incident", b"incident", "strike", b"strike"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

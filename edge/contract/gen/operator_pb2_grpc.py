@@ -107,6 +107,26 @@ class OperatorStub:
                 request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.ReviewIncidentRequest.SerializeToString,
                 response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.Incident.FromString,
                 _registered_method=True)
+        self.ListWaiting = channel.unary_unary(
+                '/edge.operator.v1.Operator/ListWaiting',
+                request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListWaitingRequest.SerializeToString,
+                response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListWaitingResponse.FromString,
+                _registered_method=True)
+        self.ClaimNext = channel.unary_unary(
+                '/edge.operator.v1.Operator/ClaimNext',
+                request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.ClaimNextRequest.SerializeToString,
+                response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.Incident.FromString,
+                _registered_method=True)
+        self.UndoReview = channel.unary_unary(
+                '/edge.operator.v1.Operator/UndoReview',
+                request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.UndoReviewRequest.SerializeToString,
+                response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.Incident.FromString,
+                _registered_method=True)
+        self.CommentIncident = channel.unary_unary(
+                '/edge.operator.v1.Operator/CommentIncident',
+                request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.CommentIncidentRequest.SerializeToString,
+                response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.Comment.FromString,
+                _registered_method=True)
         self.GetEvidence = channel.unary_stream(
                 '/edge.operator.v1.Operator/GetEvidence',
                 request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.GetEvidenceRequest.SerializeToString,
@@ -279,7 +299,7 @@ class OperatorServicer:
 
     def ClaimIncident(self, request, context):
         """reviewer. Claims an incident for `review.claim_ms` of the policy, or releases it.
-        FAILED_PRECONDITION while somebody else has it.
+        FAILED_PRECONDITION while somebody else has it, and where the caller has claimed `queue.claims` others.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -290,6 +310,37 @@ class OperatorServicer:
         incident's blocks and pardons its strike. Both decide the appeals against it. Confirming makes a stretch of
         the clip known footage, and `Incident.banking` says what of it. FAILED_PRECONDITION while
         somebody else has claimed it; PERMISSION_DENIED if one person confirms twice where two are needed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListWaiting(self, request, context):
+        """viewer. The incidents that wait for people, the most urgent first, and how many wait of each kind.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ClaimNext(self, request, context):
+        """reviewer. Claims the most urgent incident that nobody has claimed and that the caller may decide: the next job.
+        NOT_FOUND where nothing is left; FAILED_PRECONDITION where the caller has claimed `queue.claims` already.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UndoReview(self, request, context):
+        """reviewer. Takes back one's own last decision about an incident, within `queue.undo_ms` of it. All that followed
+        from it is as it was before: blocks, strikes, appeals, what became known footage. The audit log has both.
+        FAILED_PRECONDITION where it is too late, or something has changed since; PERMISSION_DENIED for others.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CommentIncident(self, request, context):
+        """reviewer. Adds a comment to an incident, for the people who review.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -467,6 +518,26 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.ReviewIncident,
                     request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.ReviewIncidentRequest.FromString,
                     response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.Incident.SerializeToString,
+            ),
+            'ListWaiting': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListWaiting,
+                    request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListWaitingRequest.FromString,
+                    response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListWaitingResponse.SerializeToString,
+            ),
+            'ClaimNext': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClaimNext,
+                    request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.ClaimNextRequest.FromString,
+                    response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.Incident.SerializeToString,
+            ),
+            'UndoReview': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndoReview,
+                    request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.UndoReviewRequest.FromString,
+                    response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.Incident.SerializeToString,
+            ),
+            'CommentIncident': grpc.unary_unary_rpc_method_handler(
+                    servicer.CommentIncident,
+                    request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.CommentIncidentRequest.FromString,
+                    response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.Comment.SerializeToString,
             ),
             'GetEvidence': grpc.unary_stream_rpc_method_handler(
                     servicer.GetEvidence,
@@ -915,6 +986,114 @@ class Operator:
             '/edge.operator.v1.Operator/ReviewIncident',
             edge_dot_operator_dot_v1_dot_operator__pb2.ReviewIncidentRequest.SerializeToString,
             edge_dot_operator_dot_v1_dot_operator__pb2.Incident.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListWaiting(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edge.operator.v1.Operator/ListWaiting',
+            edge_dot_operator_dot_v1_dot_operator__pb2.ListWaitingRequest.SerializeToString,
+            edge_dot_operator_dot_v1_dot_operator__pb2.ListWaitingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClaimNext(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edge.operator.v1.Operator/ClaimNext',
+            edge_dot_operator_dot_v1_dot_operator__pb2.ClaimNextRequest.SerializeToString,
+            edge_dot_operator_dot_v1_dot_operator__pb2.Incident.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UndoReview(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edge.operator.v1.Operator/UndoReview',
+            edge_dot_operator_dot_v1_dot_operator__pb2.UndoReviewRequest.SerializeToString,
+            edge_dot_operator_dot_v1_dot_operator__pb2.Incident.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CommentIncident(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edge.operator.v1.Operator/CommentIncident',
+            edge_dot_operator_dot_v1_dot_operator__pb2.CommentIncidentRequest.SerializeToString,
+            edge_dot_operator_dot_v1_dot_operator__pb2.Comment.FromString,
             options,
             channel_credentials,
             insecure,

@@ -84,7 +84,7 @@ class OperatorStub:
     """viewer. An incident with its strike, its blocks and the appeals against it."""
     ClaimIncident: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ClaimIncidentRequest, _operator_pb2.Incident]
     """reviewer. Claims an incident for `review.claim_ms` of the policy, or releases it.
-    FAILED_PRECONDITION while somebody else has it.
+    FAILED_PRECONDITION while somebody else has it, and where the caller has claimed `queue.claims` others.
     """
     ReviewIncident: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ReviewIncidentRequest, _operator_pb2.Incident]
     """reviewer. Confirming turns a provisional block into the ladder's full one. Overturning lifts the
@@ -92,6 +92,19 @@ class OperatorStub:
     the clip known footage, and `Incident.banking` says what of it. FAILED_PRECONDITION while
     somebody else has claimed it; PERMISSION_DENIED if one person confirms twice where two are needed.
     """
+    ListWaiting: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListWaitingRequest, _operator_pb2.ListWaitingResponse]
+    """viewer. The incidents that wait for people, the most urgent first, and how many wait of each kind."""
+    ClaimNext: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ClaimNextRequest, _operator_pb2.Incident]
+    """reviewer. Claims the most urgent incident that nobody has claimed and that the caller may decide: the next job.
+    NOT_FOUND where nothing is left; FAILED_PRECONDITION where the caller has claimed `queue.claims` already.
+    """
+    UndoReview: _grpc.UnaryUnaryMultiCallable[_operator_pb2.UndoReviewRequest, _operator_pb2.Incident]
+    """reviewer. Takes back one's own last decision about an incident, within `queue.undo_ms` of it. All that followed
+    from it is as it was before: blocks, strikes, appeals, what became known footage. The audit log has both.
+    FAILED_PRECONDITION where it is too late, or something has changed since; PERMISSION_DENIED for others.
+    """
+    CommentIncident: _grpc.UnaryUnaryMultiCallable[_operator_pb2.CommentIncidentRequest, _operator_pb2.Comment]
+    """reviewer. Adds a comment to an incident, for the people who review."""
     GetEvidence: _grpc.UnaryStreamMultiCallable[_operator_pb2.GetEvidenceRequest, _operator_pb2.EvidenceChunk]
     """viewer. The evidence of an incident, one part a call: its clip or a range of the clip's bytes, pictures of it,
     or what the machine has to say of it. The audit log says who has read which part; what one person reads
@@ -185,7 +198,7 @@ class OperatorAsyncStub(OperatorStub):
     """viewer. An incident with its strike, its blocks and the appeals against it."""
     ClaimIncident: _aio.UnaryUnaryMultiCallable[_operator_pb2.ClaimIncidentRequest, _operator_pb2.Incident]  # type: ignore[assignment]
     """reviewer. Claims an incident for `review.claim_ms` of the policy, or releases it.
-    FAILED_PRECONDITION while somebody else has it.
+    FAILED_PRECONDITION while somebody else has it, and where the caller has claimed `queue.claims` others.
     """
     ReviewIncident: _aio.UnaryUnaryMultiCallable[_operator_pb2.ReviewIncidentRequest, _operator_pb2.Incident]  # type: ignore[assignment]
     """reviewer. Confirming turns a provisional block into the ladder's full one. Overturning lifts the
@@ -193,6 +206,19 @@ class OperatorAsyncStub(OperatorStub):
     the clip known footage, and `Incident.banking` says what of it. FAILED_PRECONDITION while
     somebody else has claimed it; PERMISSION_DENIED if one person confirms twice where two are needed.
     """
+    ListWaiting: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListWaitingRequest, _operator_pb2.ListWaitingResponse]  # type: ignore[assignment]
+    """viewer. The incidents that wait for people, the most urgent first, and how many wait of each kind."""
+    ClaimNext: _aio.UnaryUnaryMultiCallable[_operator_pb2.ClaimNextRequest, _operator_pb2.Incident]  # type: ignore[assignment]
+    """reviewer. Claims the most urgent incident that nobody has claimed and that the caller may decide: the next job.
+    NOT_FOUND where nothing is left; FAILED_PRECONDITION where the caller has claimed `queue.claims` already.
+    """
+    UndoReview: _aio.UnaryUnaryMultiCallable[_operator_pb2.UndoReviewRequest, _operator_pb2.Incident]  # type: ignore[assignment]
+    """reviewer. Takes back one's own last decision about an incident, within `queue.undo_ms` of it. All that followed
+    from it is as it was before: blocks, strikes, appeals, what became known footage. The audit log has both.
+    FAILED_PRECONDITION where it is too late, or something has changed since; PERMISSION_DENIED for others.
+    """
+    CommentIncident: _aio.UnaryUnaryMultiCallable[_operator_pb2.CommentIncidentRequest, _operator_pb2.Comment]  # type: ignore[assignment]
+    """reviewer. Adds a comment to an incident, for the people who review."""
     GetEvidence: _aio.UnaryStreamMultiCallable[_operator_pb2.GetEvidenceRequest, _operator_pb2.EvidenceChunk]  # type: ignore[assignment]
     """viewer. The evidence of an incident, one part a call: its clip or a range of the clip's bytes, pictures of it,
     or what the machine has to say of it. The audit log says who has read which part; what one person reads
@@ -361,7 +387,7 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.Incident, _abc.Awaitable[_operator_pb2.Incident]]:
         """reviewer. Claims an incident for `review.claim_ms` of the policy, or releases it.
-        FAILED_PRECONDITION while somebody else has it.
+        FAILED_PRECONDITION while somebody else has it, and where the caller has claimed `queue.claims` others.
         """
 
     @_abc_1.abstractmethod
@@ -375,6 +401,43 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         the clip known footage, and `Incident.banking` says what of it. FAILED_PRECONDITION while
         somebody else has claimed it; PERMISSION_DENIED if one person confirms twice where two are needed.
         """
+
+    @_abc_1.abstractmethod
+    def ListWaiting(
+        self,
+        request: _operator_pb2.ListWaitingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ListWaitingResponse, _abc.Awaitable[_operator_pb2.ListWaitingResponse]]:
+        """viewer. The incidents that wait for people, the most urgent first, and how many wait of each kind."""
+
+    @_abc_1.abstractmethod
+    def ClaimNext(
+        self,
+        request: _operator_pb2.ClaimNextRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.Incident, _abc.Awaitable[_operator_pb2.Incident]]:
+        """reviewer. Claims the most urgent incident that nobody has claimed and that the caller may decide: the next job.
+        NOT_FOUND where nothing is left; FAILED_PRECONDITION where the caller has claimed `queue.claims` already.
+        """
+
+    @_abc_1.abstractmethod
+    def UndoReview(
+        self,
+        request: _operator_pb2.UndoReviewRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.Incident, _abc.Awaitable[_operator_pb2.Incident]]:
+        """reviewer. Takes back one's own last decision about an incident, within `queue.undo_ms` of it. All that followed
+        from it is as it was before: blocks, strikes, appeals, what became known footage. The audit log has both.
+        FAILED_PRECONDITION where it is too late, or something has changed since; PERMISSION_DENIED for others.
+        """
+
+    @_abc_1.abstractmethod
+    def CommentIncident(
+        self,
+        request: _operator_pb2.CommentIncidentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.Comment, _abc.Awaitable[_operator_pb2.Comment]]:
+        """reviewer. Adds a comment to an incident, for the people who review."""
 
     @_abc_1.abstractmethod
     def GetEvidence(
