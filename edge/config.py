@@ -6,12 +6,13 @@ EDGE_GRPC__LISTEN=127.0.0.1:6000 edge-gate serve
 
 from __future__ import annotations
 
+import ipaddress
 import tomllib
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import Field, SecretStr, ValidationError, create_model, model_validator
+from pydantic import Field, SecretStr, ValidationError, create_model, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -107,12 +108,25 @@ class HttpSection(Section):
         "of /healthz need `authorization: Bearer TOKEN` of a viewer.",
     )
     hook_secret: SecretStr | None = Field(None, description="Hooks must carry ?secret=…")
+    trusted_proxies: tuple[str, ...] = Field(
+        ("127.0.0.1", "::1"),
+        max_length=64,
+        description="Addresses and networks of reverse proxies whose `X-Forwarded-For` says where a browser "
+        "is. Wrong tokens at the console count by that address.",
+    )
     insecure: bool = Field(False, description="Allow an address beyond this machine without a hook_secret.")
 
     @property
     def wants_token(self) -> bool:
         """Whether whoever reads metrics needs a token."""
         return self.listen is not None and not is_local(self.listen)
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        for each in given:
+            ipaddress.ip_network(each)  # its ValueError names the value
+        return given
 
     @model_validator(mode="after")
     def _safe(self) -> Self:

@@ -348,6 +348,7 @@ def _http_server(
         max_connections=most_connections(limits.max_http_connections, _HTTP_SHARE),
         max_per_address=limits.max_http_connections_per_address,
         broken=lambda cause: telemetry.report(CallBroken(cause)),
+        trusted_proxies=settings.http.trusted_proxies,
     )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
-from edge.config import load_settings
+from edge.config import HttpSection, load_settings
 from edge.errors import ConfigError
 from edge.section import is_local
 
@@ -24,6 +25,12 @@ def test_other_addresses_need_tls_or_insecure(listen: str, tmp_path: Path) -> No
     load_settings(None, {"grpc": {"listen": listen, "insecure": True}})
     pem = str(tmp_path / "x.pem")
     load_settings(None, {"grpc": {"listen": listen, "tls_cert": pem, "tls_key": pem}})
+
+
+def test_a_trusted_proxy_is_an_address_or_a_network() -> None:
+    assert HttpSection.model_validate({"trusted_proxies": ["10.0.0.0/8", "::1"]}).trusted_proxies
+    with pytest.raises(ValidationError, match=r"trusted_proxies\n.*'proxy\.example' does not appear to be"):
+        HttpSection.model_validate({"trusted_proxies": ["proxy.example"]})
 
 
 @pytest.mark.parametrize(

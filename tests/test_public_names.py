@@ -107,6 +107,7 @@ PUBLIC: dict[str, set[str]] = {
         "DurableLedger",
         "ErasedFile",
         "EvidenceErasure",
+        "EvidenceRead",
         "ExportFormat",
         "FleetFeed",
         "IncidentChange",

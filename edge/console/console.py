@@ -39,6 +39,7 @@ from edge.errors import (
     PermissionRefused,
     SignInUnavailable,
 )
+from edge.places import network_of
 from edge.section import is_local
 from edge.supervise import Gate
 
@@ -162,11 +163,12 @@ class Console:
         """
         address = request.client.host if request.client else ""
         now = self.gate.clock.monotonic_ms()
-        if wait_ms := self.wrong_tokens.debt_ms(address, now):
+        origin = network_of(address) or address
+        if wait_ms := self.wrong_tokens.debt_ms(origin, now):
             raise CallRefused(429, f"too many wrong tokens: wait {wait_ms / 1000:.0f} s")
         person = self.tokens.identify(f"Bearer {given}")
         if person is None:
-            self.wrong_tokens.charge(address, now)
+            self.wrong_tokens.charge(origin, now)
             log.warning("wrong token at the console", address=address)
             raise NotSignedIn
         if person.role < Role.VIEWER:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Final, cast
 
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
@@ -51,6 +51,9 @@ async def clip(visit: Visit) -> Response:
     if asked:
         last = file.begin_bytes + file.length_bytes - 1
         headers["content-range"] = f"bytes {file.begin_bytes}-{last}/{file.total_bytes}"
+    if visit.request.method == "HEAD":
+        await chunks.aclose()
+        return Response(status_code=206 if asked else 200, headers=headers, media_type="video/mp4")
     content = (chunk.data async for chunk in chunks)
     return StreamingResponse(content, 206 if asked else 200, headers, "video/mp4")
 
@@ -99,7 +102,7 @@ async def account(visit: Visit, incident: operator_pb2.Incident) -> operator_pb2
 
 def _read(
     visit: Visit, part: operator_pb2.EvidencePart.ValueType, begin: int = 0, length: int = 0
-) -> AsyncIterator[operator_pb2.EvidenceChunk]:
+) -> AsyncGenerator[operator_pb2.EvidenceChunk]:
     request = operator_pb2.GetEvidenceRequest(
         incident_id=ident("incident_id", visit.request.path_params["incident"]),
         part=part,
@@ -107,4 +110,6 @@ def _read(
         length_bytes=length,
     )
     context = cast(Context, CallInProcess(visit.session.token))
-    return visit.operator.GetEvidence(request, context)
+    return cast(
+        AsyncGenerator[operator_pb2.EvidenceChunk, None], visit.operator.GetEvidence(request, context)
+    )

@@ -12,6 +12,7 @@ milliseconds since then decoded_ms, converted_ms, taken_ms, detected_ms, hashed_
 ``enforcement`` {durable_wall_ms, cut_asked_wall_ms, cut_confirmed_wall_ms, confirmed_by},
 ``activity`` (null, or {verdicts, peak_score, start_pts_ms, end_pts_ms, seen_ms}: how long it went on),
 ``clip`` (file name, or null),
+``clip_late_ms`` (null, or how long after the incident its clip came, where that was later than it should),
 ``scores`` ([[pts_ms, category, score], …]: how the scores went, oldest first), and
 ``sampling`` (null, or {seed: hexadecimal, start_pts_ms: media time of the clip's first frame}).
 ``*_wall_ms`` are milliseconds since the Unix epoch, ``pts_ms`` media time. Attributes whose names suggest a
@@ -37,6 +38,8 @@ from edge.settings_file import read_settings_file
 SCHEMA: Final = "edge.incident/1"
 
 MAX_RECORD_BYTES: Final = 1 << 20
+_KEPT: Final = ("sampling", "scores", "clip_late_ms")
+"""What a record has that the ledger has not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,10 @@ class Sampling:
 
 
 def incident_record(
-    incident: Incident, sampling: Sampling | None = None, scores: Sequence[ScorePoint] = ()
+    incident: Incident,
+    sampling: Sampling | None = None,
+    scores: Sequence[ScorePoint] = (),
+    clip_late_ms: int | None = None,
 ) -> dict[str, Any]:
     """Returns the incident as plain JSON values."""
     publish, verdict = incident.publish, incident.verdict
@@ -93,6 +99,7 @@ def incident_record(
         },
         "activity": None if incident.activity is None else asdict(incident.activity),
         "clip": Path(incident.evidence_path).name if incident.evidence_path else None,
+        "clip_late_ms": clip_late_ms,
         "scores": [list(point) for point in scores],
         "sampling": None
         if sampling is None
@@ -121,10 +128,17 @@ def scores_of_record(content: bytes) -> tuple[ScorePoint, ...]:
     return ()
 
 
-def _scores_of(record: Path) -> tuple[ScorePoint, ...]:
-    with suppress(ConfigError):
-        return scores_of_record(read_settings_file(record, MAX_RECORD_BYTES))
-    return ()
+def completed_record(newer: bytes, older: bytes) -> bytes:
+    """Returns a record with what only an earlier one of the same incident has: the ledger has none of it.
+
+    Each is returned as it is where it is no record. Pure.
+    """
+    with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        new, old = json.loads(newer), json.loads(older)
+        if new["schema"] == old["schema"] == SCHEMA and new["id"] == old["id"]:
+            missing = {field: old[field] for field in _KEPT if not new.get(field) and old.get(field)}
+            return _content({**new, **missing}) if missing else newer
+    return newer
 
 
 def write_incident_record(
@@ -132,16 +146,23 @@ def write_incident_record(
     directory: Path,
     sampling: Sampling | None = None,
     scores: Sequence[ScorePoint] = (),
+    clip_late_ms: int | None = None,
 ) -> Path:
     """Writes ``directory/INCIDENT.json`` atomically, synced, readable for the owner alone.
 
-    It replaces an earlier record of the same incident, and keeps its ``sampling`` and its ``scores`` if none
-    are given. Raises OSError, and InvalidInput for an id that is no file name.
+    It replaces an earlier record of the same incident, and keeps its ``sampling``, its ``scores`` and its
+    ``clip_late_ms`` if none are given. Raises OSError, and InvalidInput for an id that is no file name.
     """
     path = evidence_file(directory, incident.id, ".json")
-    record = incident_record(incident, sampling or sampling_of(path), scores or _scores_of(path))
-    write_file(path, (json.dumps(record, ensure_ascii=False, indent=2) + "\n").encode())
+    content = _content(incident_record(incident, sampling, scores, clip_late_ms))
+    with suppress(ConfigError):
+        content = completed_record(content, read_settings_file(path, MAX_RECORD_BYTES))
+    write_file(path, content)
     return path
+
+
+def _content(record: dict[str, Any]) -> bytes:
+    return (json.dumps(record, ensure_ascii=False, indent=2) + "\n").encode()
 
 
 def _signal(signal: Signal) -> dict[str, Any]:

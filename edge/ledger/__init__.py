@@ -6,7 +6,7 @@ from edge.ledger.audit_export import ExportFormat, read_rows, write_rows
 from edge.ledger.base import LedgerBase
 from edge.ledger.decisions import AuditedDecision, Decisions
 from edge.ledger.durable import DurableLedger
-from edge.ledger.evidence import ErasedFile, EvidenceErasure
+from edge.ledger.evidence import ErasedFile, EvidenceErasure, EvidenceRead
 from edge.ledger.feed import FleetFeed
 from edge.ledger.incident_changes import IncidentChange, IncidentChanges
 from edge.ledger.ledger import Ledger
@@ -34,6 +34,7 @@ __all__ = [
     "DurableLedger",
     "ErasedFile",
     "EvidenceErasure",
+    "EvidenceRead",
     "ExportFormat",
     "FleetFeed",
     "Head",

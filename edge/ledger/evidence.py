@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -25,6 +25,14 @@ _DECIDED = {
     IncidentState.CONFIRMED.value: EvidenceAge.CONFIRMED,
     IncidentState.OVERTURNED.value: EvidenceAge.OVERTURNED,
 }
+
+
+class EvidenceRead(NamedTuple):
+    """A person looks at a part of an incident's evidence."""
+
+    incident_id: str
+    part: str
+    by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +55,11 @@ class EvidenceErasure:
 
 
 class EvidenceRecords(LedgerBase):
-    def note_evidence_read(self, incident_id: str, part: str, by: str, wall_ms: int) -> None:
-        """Records that a person looks at a part of an incident's evidence."""
-        with self._database.write_transaction("note a reading of evidence") as connection:
-            self._audit(connection, wall_ms, by, EVIDENCE_READ, incident_id, {"part": part}, {})
+    def note_evidence_reads(self, readings: Sequence[EvidenceRead], wall_ms: int) -> None:
+        """Records who looks at which part of which incident's evidence, all in one transaction."""
+        with self._database.write_transaction("note readings of evidence") as connection:
+            for incident_id, part, by in readings:
+                self._audit(connection, wall_ms, by, EVIDENCE_READ, incident_id, {"part": part}, {})
 
     def note_stream_watched(self, stream_id: str, broadcaster: str, by: str, wall_ms: int) -> None:
         """Records that a person watches a live stream."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -43,7 +43,9 @@ class HookServer(uvicorn.Server):
         max_connections: int,
         max_per_address: int,
         broken: Callable[[str], None],
+        trusted_proxies: Sequence[str] = (),
     ) -> None:
+        """``trusted_proxies``: addresses and networks whose ``X-Forwarded-For`` names a request's client."""
         self.request_s = request_ms / 1000
         self.broken = broken
         self.places: Places[_HookConnection] = Places(
@@ -55,6 +57,7 @@ class HookServer(uvicorn.Server):
                 app,
                 http=partial(_HookConnection, self),  # type: ignore[arg-type]  # it is called as a type is
                 lifespan="off",
+                forwarded_allow_ips=list(trusted_proxies),
                 backlog=BACKLOG,
                 log_config=None,
                 access_log=False,

@@ -98,7 +98,7 @@ class Enforcer:
         self._recording = BackgroundTasks()
         """Of violations. They are never cancelled."""
         self._progress = IncidentProgress(ledger, executor)
-        self._evidence = EvidenceRequests(evidence_dir, pool, self._progress, telemetry, clock)
+        self._evidence = EvidenceRequests(evidence_dir, pool, self._progress, telemetry, clock, self._tasks)
         self.ongoing = OngoingIncidents(
             ledger,
             executor,
@@ -111,8 +111,7 @@ class Enforcer:
             self._evidence,
             show_media,
             pool,
-            ledger,
-            executor,
+            self._progress,
             clock,
             self._tasks,
             limits.recording_mb * 2**20,

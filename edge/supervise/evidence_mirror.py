@@ -13,15 +13,22 @@ from collections.abc import Awaitable, Callable, Collection, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import structlog
+
 from edge.clock import Clock
-from edge.errors import EvidenceStoreFailed, LedgerUnavailable
+from edge.durable_files import write_file
+from edge.errors import ConfigError, EvidenceStoreFailed, LedgerUnavailable
 from edge.evidence import EvidenceFileKind, EvidenceStore, incident_of
+from edge.evidence.record import MAX_RECORD_BYTES, completed_record
 from edge.reasons import AlarmReason
+from edge.settings_file import read_settings_file
 from edge.supervise.alarms import Alarm, Alarms
 
 _LOOK_S: Final = 1.0
 _AGAIN_S: Final = 5.0
 _PART: Final = "evidence_bucket"
+
+log = structlog.get_logger(__name__)
 
 
 class _Seen(NamedTuple):
@@ -90,11 +97,27 @@ class EvidenceMirror:
         async with self._changing:
             if not await asyncio.to_thread((self._folder / name).exists):
                 return False
+            if name.endswith(EvidenceFileKind.RECORD.value):
+                await self._complete(name)
             await self._bucket.save(name, self._folder / name)
         if await self._erased([owner]):  # by another gate, meanwhile
             await self._bucket.remove(name)
             return False
         return True
+
+    async def _complete(self, name: str) -> None:
+        """Adds to a record what the bucket's has and it has not. It was written after the earlier one had
+        left the folder."""
+        size = await self._bucket.size(name)
+        if size is None or size > MAX_RECORD_BYTES:
+            return
+        older, path = await self._bucket.read(name, 0, size), self._folder / name
+        try:
+            newer = await asyncio.to_thread(read_settings_file, path, MAX_RECORD_BYTES)
+            if (whole := completed_record(newer, older)) != newer:
+                await asyncio.to_thread(write_file, path, whole)
+        except (ConfigError, OSError) as error:
+            log.warning("a record loses what the bucket's had", name=name, error=str(error))
 
     async def _is_there(self, file: _Seen) -> bool:
         """Whether an earlier run has copied it. A clip changes its size when it changes; a record may not."""

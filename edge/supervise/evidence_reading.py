@@ -7,21 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from cachetools import TTLCache
-
 from edge.domain import Incident
 from edge.errors import EvidenceElsewhere
 from edge.evidence import EvidenceStore, Poster
 from edge.fleet.gate_link import GateLink
 from edge.fleet.settings import FleetSection
 from edge.supervise.context import Context
+from edge.supervise.evidence_notes import EvidenceNotes
 from edge.supervise.evidence_of_others import EvidenceOfOthers
 from edge.supervise.evidence_parts import Account, ClipRange
-from edge.supervise.own_evidence import REMEMBERED, OwnEvidence
+from edge.supervise.own_evidence import OwnEvidence
 from edge.supervise.reading_places import ReadingPlaces
 
-_ONE_READING_S: Final = 600.0
-"""A player asks for many ranges of one clip. Within this time they are one reading."""
 _GATE: Final = "gate"
 
 
@@ -46,9 +43,7 @@ class EvidenceReading:
         self._asks_others = link.secret is not None
         self.stores = self._own.stores
         self.for_gates = EvidenceForGates(self._own)
-        self._noted: TTLCache[tuple[str, str, str], bool] = TTLCache(
-            REMEMBERED, _ONE_READING_S, timer=lambda: context.clock.monotonic_ms() / 1000
-        )
+        self._notes = EvidenceNotes(context)
 
     async def clip(self, incident_id: str, by: str, begin: int = 0, length: int = 0) -> ClipRange:
         """Returns a range of the clip's bytes; ``length`` 0: to its end.
@@ -58,10 +53,10 @@ class EvidenceReading:
         """
         incident = await self._own.incident(incident_id)
         if await self._is_elsewhere(incident):
-            await self._note(incident.id, "clip", by)
+            await self._notes.add(incident.id, "clip", by)
             return await self._others.clip(incident, by, begin, length)
         clip = await self._own.clip(incident, by, begin, length)
-        await self._note(incident.id, "clip", by)
+        await self._notes.add(incident.id, "clip", by)
         return clip
 
     async def posters(self, incident_id: str, by: str) -> tuple[Poster, ...]:
@@ -72,17 +67,17 @@ class EvidenceReading:
         """
         incident = await self._own.incident(incident_id)
         if await self._is_elsewhere(incident):
-            await self._note(incident.id, "posters", by)
+            await self._notes.add(incident.id, "posters", by)
             return await self._others.posters(incident, by)
         await self._own.found(incident)
-        await self._note(incident.id, "posters", by)
+        await self._notes.add(incident.id, "posters", by)
         return await self._own.posters(incident, by)
 
     async def account(self, incident_id: str, by: str) -> Account:
         """Returns the incident with the scores around it. Raises NotFound, GateAway and
         EvidenceStoreFailed."""
         incident = await self._own.incident(incident_id)
-        await self._note(incident.id, "account", by)
+        await self._notes.add(incident.id, "account", by)
         own = await self._own.account(incident)
         if own.scores or own.clip_bytes or not self._is_of_another_gate(incident):
             return own
@@ -107,15 +102,6 @@ class EvidenceReading:
         if not self._is_of_another_gate(incident) or (self._own.shared and not self._asks_others):
             return False
         return not await self._own.has_clip(incident)
-
-    async def _note(self, incident_id: str, part: str, by: str) -> None:
-        """Audits a reading before the first byte of it is shown."""
-        context, key = self._context, (by, incident_id, part)
-        if key not in self._noted:
-            await context.executor.person(
-                context.operator_ledger.note_evidence_read, incident_id, part, by, context.clock.wall_ms()
-            )
-            self._noted[key] = True
 
 
 class EvidenceForGates:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import structlog
+from cachetools import LRUCache
 
+from edge.background import BackgroundTasks
 from edge.clock import Clock
 from edge.contract.gen import worker_pb2
 from edge.domain import Incident, ScorePoint
@@ -23,6 +25,7 @@ from edge.workers.pool import WorkerPool
 
 _CLIP_S = 30.0
 _BEFORE_MS = 10_000
+_MOST_LATE = 256
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +38,13 @@ class SavedClip(NamedTuple):
     """Media time of its first and last frame."""
 
 
+class _LateClip(NamedTuple):
+    incident: Incident
+    seed: bytes
+    track: ScoreTrack | None
+    longer: bool
+
+
 class EvidenceRequests:
     """Requests clips from workers and writes the incident records beside them."""
 
@@ -45,6 +55,7 @@ class EvidenceRequests:
         progress: IncidentProgress,
         telemetry: Telemetry,
         clock: Clock,
+        tasks: BackgroundTasks,
     ) -> None:
         self._directory = directory
         self._incoming = directory / INCOMING
@@ -52,6 +63,9 @@ class EvidenceRequests:
         self._pool = pool
         self._progress = progress
         self._clock = clock
+        self._tasks = tasks
+        self._late: LRUCache[str, _LateClip] = LRUCache(_MOST_LATE)
+        """Clips that nobody waits for any more, and that may still come."""
         self._saving: dict[str, tuple[bytes, asyncio.Future[SavedClip]]] = {}
         self._sampling: dict[str, Sampling] = {}
         """Sampling of clips until it is on record. The ledger does not have it."""
@@ -88,9 +102,9 @@ class EvidenceRequests:
         names no path here."""
         seed, future = self._saving.pop(event.incident_id, (b"", None))
         if future is not None and not future.done():
-            error = "" if event.path else event.error or "the worker gave no reason"
-            span_pts_ms = event.start_pts_ms, event.end_pts_ms
-            future.set_result(SavedClip(error, Sampling(seed, event.start_pts_ms), span_pts_ms))
+            future.set_result(_saved(event, seed))
+        elif (late := self._late.pop(event.incident_id, None)) is not None:
+            self._tasks.start(self._take_late(late, _saved(event, late.seed)))
 
     async def clip(
         self, incident: Incident, saved: asyncio.Future[SavedClip], *, longer: bool = False
@@ -100,8 +114,24 @@ class EvidenceRequests:
         try:
             clip = await asyncio.wait_for(saved, timeout=_CLIP_S)
         except TimeoutError:
-            self._saving.pop(incident.id, None)
+            seed, _ = self._saving.pop(incident.id, (b"", None))
+            self._late[incident.id] = _LateClip(incident, seed, self._tracks.get(incident.id), longer)
             clip = SavedClip(f"the worker has not answered within {_CLIP_S:.0f} s")
+        return await self._taken(incident, clip, self._tracks.pop(incident.id, None), longer=longer)
+
+    async def _take_late(self, late: _LateClip, clip: SavedClip) -> None:
+        """Takes in a clip that came after its time. It is evidence all the same, and the record says so."""
+        late_ms = max(0, self._clock.wall_ms() - late.incident.created_ms)
+        incident = await self._taken(late.incident, clip, late.track, longer=late.longer)
+        if incident is late.incident:
+            return
+        log.warning("a clip came late", incident_id=incident.id, late_ms=late_ms)
+        newest = await self._progress.newest(incident)
+        await self.rewrite_record(newest, clip_late_ms=late_ms)
+
+    async def _taken(
+        self, incident: Incident, clip: SavedClip, track: ScoreTrack | None, *, longer: bool
+    ) -> Incident:
         error = clip.error
         if not error:
             try:
@@ -109,7 +139,6 @@ class EvidenceRequests:
                 sha256, size = await asyncio.to_thread(_facts_of, path)
             except (OSError, InvalidInput) as failure:
                 error = str(failure)
-        track = self._tracks.pop(incident.id, None)
         if track is not None:
             # What goes before the clip explains its first scores.
             self._scores[incident.id] = track.points(clip.span_pts_ms[0] - _BEFORE_MS)
@@ -133,14 +162,21 @@ class EvidenceRequests:
             evidence_end_pts_ms=end_pts_ms,
         )
 
-    async def rewrite_record(self, incident: Incident) -> None:
+    async def rewrite_record(self, incident: Incident, clip_late_ms: int | None = None) -> None:
         """Rewrites the record beside the clip. It is a copy of the ledger's data, so an error is only
         logged."""
         sampling, scores = self._sampling.pop(incident.id, None), self._scores.pop(incident.id, ())
         try:
-            await asyncio.to_thread(write_incident_record, incident, self._directory, sampling, scores)
+            await asyncio.to_thread(
+                write_incident_record, incident, self._directory, sampling, scores, clip_late_ms
+            )
         except OSError as error:
             log.error("no record beside the clip", incident_id=incident.id, error=str(error))
+
+
+def _saved(event: worker_pb2.EvidenceSaved, seed: bytes) -> SavedClip:
+    error = "" if event.path else event.error or "the worker gave no reason"
+    return SavedClip(error, Sampling(seed, event.start_pts_ms), (event.start_pts_ms, event.end_pts_ms))
 
 
 def _facts_of(clip: Path) -> tuple[str, int]:

@@ -53,12 +53,12 @@ class IncidentNews:
     """Changes may have been missed: list the incidents, and go on from ``number``."""
 
 
-class _Told(NamedTuple):
+class _ToldChange(NamedTuple):
     change: IncidentChange
     standing: CaseStanding
 
 
-def _news(told: Sequence[_Told]) -> Iterator[IncidentNews]:
+def _news(told: Sequence[_ToldChange]) -> Iterator[IncidentNews]:
     """Yields changes with where a watcher stands after each. One entry of the audit log may change several
     incidents: whoever breaks off between them is told of all again."""
     for (change, standing), after in zip_longest(told, told[1:]):
@@ -76,7 +76,7 @@ class IncidentFeed:
         self._tasks = tasks
         self._watchers = 0
         self._reader: asyncio.Task[None] | None = None
-        self._kept: deque[_Told] = deque(maxlen=_KEPT)
+        self._kept: deque[_ToldChange] = deque(maxlen=_KEPT)
         self._since = 0
         """Every change after this number, up to ``_newest``, is kept."""
         self._newest = _NONE
@@ -200,10 +200,10 @@ class IncidentFeed:
         context = self._context
         return await context.executor.call(context.ledger.incident_changes, after, digest)
 
-    async def _with_standings(self, page: IncidentChanges) -> list[_Told]:
+    async def _with_standings(self, page: IncidentChanges) -> list[_ToldChange]:
         """Once for all watchers."""
         if not page.changes:
             return []
         context, ids = self._context, [change.incident.id for change in page.changes]
         standings = await context.executor.call(context.ledger.standings, ids, context.clock.wall_ms())
-        return [_Told(change, standings[change.incident.id]) for change in page.changes]
+        return [_ToldChange(change, standings[change.incident.id]) for change in page.changes]

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import structlog
 
 from edge.banking import Banking
-from edge.domain import Activity, Block, Verdict
-from edge.errors import LedgerUnavailable, NotFound
+from edge.domain import Activity, Block, Incident, Verdict
+from edge.errors import GateError, LedgerUnavailable, NotFound
 from edge.ledger import DurableLedger
 from edge.reasons import UnconfirmedReason, VerdictReason
 from edge.supervise.ledger_executor import LedgerExecutor
@@ -68,6 +68,13 @@ class IncidentProgress:
 
     async def banking(self, incident_id: str, banking: Banking, wall_ms: int) -> None:
         await self._retried(self._ledger.set_banking, incident_id, banking, wall_ms)
+
+    async def newest(self, incident: Incident) -> Incident:
+        """The incident as it is on record by now; as given where that cannot be read."""
+        try:
+            return await self._executor.call(self._ledger.incident, incident.id)
+        except GateError:
+            return incident
 
     async def _retried(self, mark: Callable[..., object], *args: object) -> None:
         for _ in range(RETRIES):

@@ -42,8 +42,8 @@ from edge.supervise.context import Context
 from edge.supervise.evidence_parts import CHUNK_BYTES, Account, ClipRange
 from edge.supervise.reading_places import ReadingPlaces
 
-REMEMBERED: Final = 4096
-KNOWN_BROKEN_S: Final = 600.0
+_REMEMBERED: Final = 4096
+_KNOWN_BROKEN_S: Final = 600.0
 _LATE_FIRST_MS: Final = 15_000
 _LATE_MOST_MS: Final = 600_000
 
@@ -70,12 +70,12 @@ class OwnEvidence:
         self._one_poster = asyncio.Lock()
         """Streams are judged first."""
         self._broken: TTLCache[tuple[str, int], str] = TTLCache(
-            REMEMBERED, KNOWN_BROKEN_S, timer=lambda: context.clock.monotonic_ms() / 1000
+            _REMEMBERED, _KNOWN_BROKEN_S, timer=lambda: context.clock.monotonic_ms() / 1000
         )
         """Why no picture of a clip can be shown, by incident and size of the clip. The next one who asks
         need not wait for its decoder, nor others for theirs."""
         self._late: TTLCache[tuple[str, int], tuple[int, float]] = TTLCache(
-            REMEMBERED, 2 * _LATE_MOST_MS / 1000, timer=lambda: context.clock.monotonic_ms() / 1000
+            _REMEMBERED, 2 * _LATE_MOST_MS / 1000, timer=lambda: context.clock.monotonic_ms() / 1000
         )
         """How often the pictures of a clip took too long, and the monotonic time from which they are tried
         again. It may be the machine's fault, so the pause is short at first."""

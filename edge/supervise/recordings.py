@@ -14,12 +14,11 @@ from edge.background import BackgroundTasks
 from edge.clock import Clock
 from edge.contract.gen import worker_pb2
 from edge.domain import Incident
-from edge.errors import CapacityExceeded, GateError, WorkerLost
-from edge.ledger import DurableLedger
+from edge.errors import CapacityExceeded, WorkerLost
 from edge.policy import EvidencePolicy
 from edge.supervise.evidence_requests import EvidenceRequests
+from edge.supervise.incident_progress import IncidentProgress
 from edge.supervise.kept_media import KeptMedia
-from edge.supervise.ledger_executor import LedgerExecutor
 from edge.supervise.live_stream import LiveStream
 from edge.supervise.push_buffer import PushBuffer
 from edge.supervise.recording import Recording
@@ -52,8 +51,7 @@ class Recordings:
         evidence: EvidenceRequests,
         send_media: SendMedia,
         pool: WorkerPool,
-        ledger: DurableLedger,
-        executor: LedgerExecutor,
+        progress: IncidentProgress,
         clock: Clock,
         tasks: BackgroundTasks,
         max_bytes: int,
@@ -62,8 +60,7 @@ class Recordings:
         self._evidence = evidence
         self._send_media = send_media
         self._pool = pool
-        self._ledger = ledger
-        self._executor = executor
+        self._progress = progress
         self._clock = clock
         self._tasks = tasks
         self._max_bytes = max_bytes
@@ -152,11 +149,4 @@ class Recordings:
                 if lent and not stream.life.in_worker:
                     self._pool.release(stream.id)
         if longer.evidence_path is not None:
-            await self._evidence.rewrite_record(await self._newest(longer))
-
-    async def _newest(self, incident: Incident) -> Incident:
-        """The incident as it is on record by now."""
-        try:
-            return await self._executor.call(self._ledger.incident, incident.id)
-        except GateError:
-            return incident
+            await self._evidence.rewrite_record(await self._progress.newest(longer))

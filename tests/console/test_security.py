@@ -224,7 +224,9 @@ def test_beyond_this_machine_it_is_served_only_with_an_origin() -> None:
     ConsoleSection(origin="http://127.0.0.1:8085")
 
 
-async def test_a_clip_is_a_sandboxed_video_with_ranges_and_of_this_gate_alone(tmp_path: Path) -> None:
+async def test_a_clip_is_a_sandboxed_video_with_ranges_and_of_this_gate_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with console(tmp_path) as (bench, browser):
         incident_id = await flagged(bench)
         path = f"/incidents/{incident_id}/clip.mp4"
@@ -242,6 +244,12 @@ async def test_a_clip_is_a_sandboxed_video_with_ranges_and_of_this_gate_alone(tm
         for wrong in ("bytes=100-", "bytes=10-9", "bytes=10-5"):
             assert (await browser.get(path, range=wrong)).status_code == 416, wrong
         assert (await browser.get(path)).content == bytes(range(100))
+        read, stores = list[str](), bench.gate.evidence.stores
+        monkeypatch.setattr(stores[0], "read", lambda name, begin, length: read.append(name))
+        for wanted, length in (({}, "100"), ({"range": "bytes=90-"}, "10")):
+            head = await browser.client.head(f"/console{path}", headers=wanted)
+            assert (head.headers["content-length"], head.content) == (length, b"")
+        assert read == [], "nobody gets it"
         clip.unlink()
         bench.gate.ledger.set_evidence(incident_id, str(tmp_path / "tokens"), 1)
         assert (await browser.get(path)).status_code == 404

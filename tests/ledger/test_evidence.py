@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edge.domain import Action, Incident, IncidentState, Publish, Verdict, new_id
 from edge.ladder import Sanction
-from edge.ledger import ErasedFile, Ledger
+from edge.ledger import ErasedFile, EvidenceRead, Ledger
 from edge.ledger.incidents import UNDECIDED
 from edge.ledger.waiting import WaitingOfState
 from edge.policy import Policy
@@ -49,7 +49,7 @@ def test_evidence_from_its_clip_to_its_erasure(ledger: Ledger) -> None:
 
 def test_changes_come_in_order_and_each_incident_once(ledger: Ledger) -> None:
     first, second = opened(ledger), opened(ledger, Action.CUT)
-    ledger.note_evidence_read(first, "clip", "rita", NOW)
+    ledger.note_evidence_reads([EvidenceRead(first, "clip", "rita")], NOW)
     page = ledger.incident_changes(0)
     assert [change.incident.id for change in page.changes] == [first, second]
     assert {change.what for change in page.changes} == {"evidence"}

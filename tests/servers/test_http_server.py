@@ -45,15 +45,25 @@ class Served:
 
 
 @asynccontextmanager
-async def served(*, request_ms: int = 300, most: int = 8, per_address: int = 8) -> AsyncIterator[Served]:
+async def served(
+    *, request_ms: int = 300, most: int = 8, per_address: int = 8, trusted: tuple[str, ...] = ()
+) -> AsyncIterator[Served]:
     async def large(request: Request) -> Response:
         return PlainTextResponse("x" * LARGE)
 
     async def body(request: Request) -> Response:
         return PlainTextResponse(f"{len(await request.body())} bytes")
 
+    async def client(request: Request) -> Response:
+        assert request.client is not None
+        return PlainTextResponse(request.client.host)
+
     app: Starlette = create_app([])
-    app.router.routes += [Route("/large", large), Route("/body", body, methods=["POST"])]
+    app.router.routes += [
+        Route("/client", client),
+        Route("/large", large),
+        Route("/body", body, methods=["POST"]),
+    ]
     broken: Counter[str] = Counter()
     server = HookServer(
         app,
@@ -61,6 +71,7 @@ async def served(*, request_ms: int = 300, most: int = 8, per_address: int = 8) 
         max_connections=most,
         max_per_address=per_address,
         broken=lambda cause: broken.update([cause]),
+        trusted_proxies=trusted,
     )
     with socket.create_server(("127.0.0.1", 0)) as listener:
         serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -178,3 +189,20 @@ async def test_a_request_that_came_with_a_crowd_of_silent_connections_is_answere
                 assert (await reader.readline()).startswith(b"HTTP/1.1 200")
             writer.close()
         assert http.broken["idle"] > 0
+
+
+@pytest.mark.parametrize(
+    ("trusted", "forwarded", "seen"),
+    [
+        ((), "203.0.113.9", "127.0.0.1"),
+        (("127.0.0.0/8",), "203.0.113.9", "203.0.113.9"),
+        (("127.0.0.1", "10.0.0.0/8"), "198.51.100.1, 203.0.113.9, 10.1.2.3", "203.0.113.9"),
+        (("10.0.0.0/8",), "203.0.113.9", "127.0.0.1"),
+    ],
+)
+async def test_a_trusted_proxy_says_where_a_request_comes_from(
+    trusted: tuple[str, ...], forwarded: str, seen: str
+) -> None:
+    async with served(trusted=trusted) as gate, httpx.AsyncClient(timeout=PATIENCE_S) as http:
+        headers = {"x-forwarded-for": forwarded}
+        assert (await http.get(f"http://127.0.0.1:{gate.port}/client", headers=headers)).text == seen

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import json
 import os
 from collections.abc import Collection
 from pathlib import Path
@@ -10,13 +12,16 @@ from pathlib import Path
 import pytest
 
 from edge.clock import ManualClock
+from edge.domain import ScorePoint
 from edge.errors import EvidenceStoreFailed, LedgerUnavailable
+from edge.evidence import Sampling, write_incident_record
 from edge.evidence.double import BucketDouble
 from edge.supervise import evidence_mirror
 from edge.supervise.alarms import Alarms
 from edge.supervise.evidence_mirror import EvidenceMirror
 from edge.telemetry.recording import RecordingBackend
 from edge.telemetry.telemetry import Telemetry
+from tests.telemetry.reports import INCIDENT
 
 HOUR_MS = 3_600_000
 
@@ -147,3 +152,24 @@ async def test_copying_goes_on_after_the_ledger_was_away(
         await asyncio.sleep(0.01)
     assert around.bucket.files == {"in_1.mp4": b"clip"}
     watching.cancel()
+
+
+async def test_a_record_in_the_bucket_gets_no_poorer(around: Around) -> None:
+    """It is written anew after the earlier one has left the folder, as when a cut is confirmed late."""
+    folder, scores = around.folder, (ScorePoint(9_000, "fight", 0.75),)
+    write_incident_record(INCIDENT, folder, Sampling(b"seed", 9_500), scores, 45_000)
+    name = f"{INCIDENT.id}.json"
+    await around.mirror.look()
+    (folder / name).unlink()
+    write_incident_record(dataclasses.replace(INCIDENT, confirmed_by="hook"), folder)
+    await around.mirror.look()
+    record = json.loads(around.bucket.files[name])
+    assert record["enforcement"]["confirmed_by"] == "hook", "it is the newer one"
+    assert record["scores"] == [[9_000, "fight", 0.75]]
+    assert record["sampling"] == {"seed": b"seed".hex(), "start_pts_ms": 9_500}
+    assert record["clip_late_ms"] == 45_000
+    for nonsense in (b"", b"[]", b"{", b'{"schema": 1}'):
+        around.bucket.files[name] = nonsense
+        around.write(name, b"{}")
+        await around.mirror.look()
+        assert around.bucket.files[name] == b"{}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from itertools import pairwise
@@ -23,7 +24,7 @@ from edge.errors import (
 )
 from edge.evidence import contained_posters, posters_contained, write_incident_record
 from edge.evidence.double import BucketDouble
-from edge.ledger import Ledger
+from edge.ledger import EvidenceRead, Ledger
 from edge.reasons import VerdictReason
 from edge.supervise import own_evidence
 from edge.supervise.evidence_parts import CHUNK_BYTES
@@ -93,11 +94,15 @@ async def test_who_reads_is_audited_once_a_reading(bench: Bench) -> None:
     for by in ("rita", "rita", "rolf"):
         await evidence.clip(incident.id, by)
     await evidence.account(incident.id, "rita")
+    other = opened(bench, b"clip")
+    for read in (evidence.account, evidence.clip, evidence.account):
+        await read(other.id, "rita")
     assert readings(bench.ledger) == [
         ("rita", incident.id, "clip"),
         ("rolf", incident.id, "clip"),
-        ("rita", incident.id, "account"),
-    ]
+        ("rita", other.id, "account"),
+        ("rita", other.id, "clip"),
+    ], "an entry that says more is enough"
     clock.advance_ms(600_001)
     await evidence.clip(incident.id, "rita")
     assert readings(bench.ledger)[-1] == ("rita", incident.id, "clip")
@@ -110,7 +115,7 @@ async def test_nothing_is_shown_that_cannot_be_audited(bench: Bench, monkeypatch
     def away(*_: object) -> None:
         raise LedgerUnavailable("the disk is full")
 
-    monkeypatch.setattr(bench.gate._context.operator_ledger, "note_evidence_read", away)
+    monkeypatch.setattr(bench.gate._context.operator_ledger, "note_evidence_reads", away)
     for read in (bench.gate.evidence.clip, bench.gate.evidence.posters, bench.gate.evidence.account):
         with pytest.raises(LedgerUnavailable):
             await read(incident.id, "rolf")
@@ -234,3 +239,20 @@ async def test_the_time_of_the_decoder_is_bounded(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(contained_posters, "_MOST_S", 0.01)
     with pytest.raises(TimeoutError):
         await posters_contained(tmp_path / "clip.mp4", [0], ContainmentMode.OFF)
+
+
+async def test_what_a_page_asks_for_at_once_is_audited_in_one_go(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, written = bench.gate._context.operator_ledger, list[int]()
+    note, incidents = ledger.note_evidence_reads, [opened(bench, b"clip") for _ in range(20)]
+
+    def counted(reads: Sequence[EvidenceRead], wall_ms: int) -> None:
+        written.append(len(reads))
+        note(reads, wall_ms)
+
+    monkeypatch.setattr(ledger, "note_evidence_reads", counted)
+    await asyncio.gather(*(bench.gate.evidence.account(each.id, "rita") for each in (*incidents, *incidents)))
+    assert sorted(readings(bench.ledger)) == sorted(("rita", each.id, "account") for each in incidents)
+    assert sum(written) == 20
+    assert len(written) < 10, "one transaction for what came while another was written"

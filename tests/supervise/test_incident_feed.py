@@ -12,7 +12,7 @@ from edge.clock import SystemClock
 from edge.domain import Action, CaseStanding, Incident, IncidentState, Publish, Severity, Verdict, new_id
 from edge.errors import CapacityExceeded, LedgerUnavailable
 from edge.ladder import Sanction
-from edge.ledger import Ledger
+from edge.ledger import EvidenceRead, Ledger
 from edge.supervise import incident_feed
 from edge.supervise.incident_feed import IncidentNews
 from tests.supervise.gate_without_workers import PATIENCE_S, Bench, gate_without_workers
@@ -104,7 +104,7 @@ async def test_who_looks_at_evidence_is_no_change(bench: Bench) -> None:
     ident = open_incident(bench.ledger)
     feed = bench.gate.incident_feed.follow()
     await heard(feed)
-    bench.ledger.note_evidence_read(ident, "clip", "rita", 1)
+    bench.ledger.note_evidence_reads([EvidenceRead(ident, "clip", "rita")], 1)
     other = open_incident(bench.ledger)
     assert (await change(feed))[0] == other
 
@@ -166,7 +166,7 @@ async def test_a_watcher_hears_something_while_the_ledger_is_busy_with_else(
 async def busy(bench: Bench, ident: str) -> None:
     """The audit log gets entries that are no change of an incident."""
     for _ in range(int(PATIENCE_S / 0.1)):
-        bench.ledger.note_evidence_read(ident, "clip", "rita", 1)
+        bench.ledger.note_evidence_reads([EvidenceRead(ident, "clip", "rita")], 1)
         await asyncio.sleep(0.1)
 
 
