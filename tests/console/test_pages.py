@@ -9,7 +9,7 @@ import pytest
 
 from edge.console.words import languages
 from edge.domain import Action, IncidentState
-from edge.ledger import records
+from edge.ledger import EvidenceRead, records
 from edge.ledger.tables import incidents
 from tests.console.browser import app_of, browsing, console, flagged
 
@@ -68,7 +68,7 @@ async def test_who_looks_at_pictures_has_the_queue_read_no_more_often(tmp_path: 
         await browser.get("/queue")
         reads = bench.ledger.fail("waiting_incidents")
         for number in range(3):
-            bench.ledger.note_evidence_read(incident_id, "posters", "rita", number)
+            bench.ledger.note_evidence_reads([EvidenceRead(incident_id, "posters", "rita")], number)
             assert incident_id in (await browser.get("/queue")).text
         bench.ledger.claim(incident_id, "rita", bench.gate.clock.wall_ms(), 60_000)
         assert "rita" in (await browser.get("/queue")).text

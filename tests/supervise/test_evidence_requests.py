@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from edge.background import BackgroundTasks
-from edge.clock import ManualClock, SystemClock
+from edge.clock import Clock, ManualClock, SystemClock
 from edge.contract.gen import worker_pb2
 from edge.domain import Incident
 from edge.evidence import INCOMING
@@ -49,12 +49,16 @@ class Around:
         return incident
 
 
+def requests_of(
+    directory: Path, around: Any, recorded: RecordingBackend, clock: Clock, tasks: BackgroundTasks
+) -> EvidenceRequests:
+    return EvidenceRequests(directory, around, around, Telemetry(recorded), clock, tasks)
+
+
 async def taken(directory: Path, path: str) -> tuple[Any, Around, RecordingBackend]:
     """What becomes of the incident when a worker says that it has written ``path``."""
     around, recorded = Around(), RecordingBackend()
-    requests = EvidenceRequests(
-        directory, around, around, Telemetry(recorded), SystemClock(), BackgroundTasks()
-    )  # type: ignore[arg-type]
+    requests = requests_of(directory, around, recorded, SystemClock(), BackgroundTasks())
     saved = requests.save_clip(INCIDENT, b"seed")
     assert around.sent[0].save_evidence.directory == str(directory / INCOMING)
     requests.clip_saved(
@@ -90,7 +94,7 @@ async def test_a_clip_that_comes_after_its_time_is_kept_and_the_record_says_so(
 ) -> None:
     monkeypatch.setattr(evidence_requests, "_CLIP_S", 0.01)
     around, recorded, clock, tasks = Around(), RecordingBackend(), ManualClock(), BackgroundTasks()
-    requests = EvidenceRequests(tmp_path, around, around, Telemetry(recorded), clock, tasks)  # type: ignore[arg-type]
+    requests = requests_of(tmp_path, around, recorded, clock, tasks)
     scores = ScoreTrack()
     scores.note("fight", 10_000, 0.75)
     incident = dataclasses.replace(INCIDENT, created_ms=clock.wall_ms())
