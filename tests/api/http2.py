@@ -19,7 +19,7 @@ END_HEADERS: Final = 4
 MAX_CONCURRENT_STREAMS: Final = 3
 TOO_MANY_PINGS: Final = 11
 """ENHANCE_YOUR_CALM"""
-PATIENCE_S: Final = 20.0
+PATIENCE_S: Final = 90.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,7 @@ async def test_idle_connections_give_way_and_a_watched_stream_goes_on(
             options = [("grpc.use_local_subchannel_pool", 1)]
             async with grpc.aio.insecure_channel(address, options) as another:
                 asked.connection = "2"
-                assert (await gate_pb2_grpc.GateStub(another).Admit(asked, timeout=20)).allowed
+                assert (await gate_pb2_grpc.GateStub(another).Admit(asked, timeout=90)).allowed
             assert not call.done()
             assert bench.gate.registry.get(stream_id).responses is not None
         finally:

@@ -125,7 +125,7 @@ async def test_a_connection_whose_calls_fail_is_ended_and_its_neighbours_are_ser
         await bench.until(lambda: CallBroken(FAILING) in bench.recorded.of(CallBroken))
         for number in range(20):
             asked = gate_pb2.AdmitRequest(server="s", connection=str(number), app="live", name=str(number))
-            assert (await stub.Admit(asked, timeout=20)).allowed
+            assert (await stub.Admit(asked, timeout=90)).allowed
         await asyncio.gather(*failing)
     assert codes == {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNAVAILABLE}
 

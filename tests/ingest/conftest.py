@@ -164,7 +164,7 @@ class Running:
     def of(self, kind: type[T]) -> list[T]:
         return [event for event in self.events if isinstance(event, kind)]
 
-    async def until(self, condition: Callable[[], object], seconds: float = 20.0) -> None:
+    async def until(self, condition: Callable[[], object], seconds: float = 90.0) -> None:
         """Waits for something that must come. The time only bounds a failing test."""
         async with asyncio.timeout(seconds):
             while not condition():  # noqa: ASYNC110 (there is nothing to be told by)
@@ -207,7 +207,7 @@ class Publisher:
 
     async def done(self) -> None:
         """Waits until the publisher has ended, for whatever reason."""
-        output, _ = await asyncio.to_thread(self._process.communicate, timeout=30)
+        output, _ = await asyncio.to_thread(self._process.communicate, timeout=120)
         if self._process.returncode == 0:
             sent, _, self.error = output.strip().partition(" ")
             self.sent = int(sent)

@@ -51,7 +51,7 @@ async def converse(running: Running, data: bytes, hold: bool = False) -> bytes:
     """Sends bytes and reads until the server closes. With ``hold`` the client keeps its end open."""
     reader, writer = await asyncio.open_connection("127.0.0.1", running.ingest.port)
     writer.write(data)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         try:
             if not hold:
                 writer.write_eof()
@@ -142,7 +142,7 @@ async def test_messages_of_two_bytes_leave_a_turn_to_everybody_else() -> None:
     data = HANDSHAKE + bytes(1536) + CONNECT + PUBLISH + TINY + b"\xc4\0" * (count - 1)
     writer.write(data)
     wire = await accepted
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         while len(wire._data) < len(data):  # noqa: ASYNC110 (there is nothing to be told by)
             await asyncio.sleep(0.01)
     turns = 0
@@ -154,7 +154,7 @@ async def test_messages_of_two_bytes_leave_a_turn_to_everybody_else() -> None:
             turns += 1
 
     other = asyncio.create_task(somebody_else())
-    session = RtmpSession(wire, max_message_bytes=65536, handshake_timeout_s=20, idle_timeout_s=20)
+    session = RtmpSession(wire, max_message_bytes=65536, handshake_timeout_s=90, idle_timeout_s=90)
     assert await session.accept() is not None
     seen = 0
     async for _ in session.media():

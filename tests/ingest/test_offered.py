@@ -379,7 +379,7 @@ async def test_configurations_without_end_end_the_stream(
     data = HANDSHAKE + bytes(1536) + CONNECT + PUBLISH
     for index in range(20):
         data += video(b"\x17\0\0\0\0" + (record, short)[index % 2], 40 * index)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         await converse(running, data, hold=True)
     await running.until(lambda: running.of(Closed))
     assert running.of(Closed)[0].reason == "limit_exceeded"

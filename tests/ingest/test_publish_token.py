@@ -157,13 +157,14 @@ async def test_the_platform_is_asked_before_the_gate_and_proves_the_broadcaster(
 ) -> None:
     asked: list[dict[str, str]] = []
     answers = {"good": 204, "bad": 403, "elsewhere": 302, "silent": None}
+    over = threading.Event()
 
     class Platform(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             form = dict(parse_qsl(self.rfile.read(int(self.headers["Content-Length"])).decode()))
             asked.append(form)
             if (status := answers[form["key"]]) is None:
-                time.sleep(0.5)
+                over.wait()
                 return
             self.send_response(status)
             self.send_header("Location", "http://127.0.0.1:1/")
@@ -176,14 +177,15 @@ async def test_the_platform_is_asked_before_the_gate_and_proves_the_broadcaster(
         thread = threading.Thread(target=platform.serve_forever)
         thread.start()
         try:
-            running = await run_ingest(
-                upstream_url=f"http://127.0.0.1:{platform.server_port}/auth", upstream_timeout_s=0.25
-            )
             for key in answers:
-                running.events.clear()
+                running = await run_ingest(
+                    upstream_url=f"http://127.0.0.1:{platform.server_port}/auth",
+                    upstream_timeout_s=0.25 if key == "silent" else 20,
+                )
                 await publish(footage, running.url(query=f"user=u42&key={key}")).done()
                 assert ((await closed(running)).reason == "publisher") is (key == "good")
         finally:
+            over.set()
             await asyncio.to_thread(platform.shutdown)
             thread.join()
     assert [form["key"] for form in asked] == list(answers)

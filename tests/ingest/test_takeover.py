@@ -47,7 +47,7 @@ async def test_the_new_connection_takes_over(
         await running.until(lambda: len(gate.units) == 1)
         async with publishing(running, query, b"new"):
             await running.until(lambda: len(gate.units) == 2)
-            said = await asyncio.wait_for(old.read(), 20)
+            said = await asyncio.wait_for(old.read(), 90)
             assert b"NetStream.Publish.BadName" in said
             assert b"has taken over" in said
             assert [(event.stream_id, event.reason) for event in running.of(Closed)] == [("st_1", "replaced")]

@@ -126,7 +126,7 @@ async def test_a_stop_ends_a_wait(port: int) -> None:
         waiting = asyncio.create_task(pull.next())
         await asyncio.to_thread(server.accept)
         pull.stop()
-        assert await asyncio.wait_for(waiting, 30) is None
+        assert await asyncio.wait_for(waiting, 90) is None
 
 
 @pytest.mark.parametrize("known", [b"Lavf", b"encoder"], ids=["value", "name"])

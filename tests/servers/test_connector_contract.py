@@ -131,7 +131,7 @@ async def test_a_server_that_sends_byte_by_byte_holds_up_no_cut(server: ServerDo
             await asyncio.sleep(0.05)
 
     mine, hasty = target(server.ids[0]), server.connector(timeout_s=0.3)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         for ask in (hasty.cut_publisher, hasty.is_live, getattr(hasty, "publishes", hasty.is_live)):
             server.always = StreamingResponse(drip())
             answer = await ask(mine)

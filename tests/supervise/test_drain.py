@@ -11,10 +11,20 @@ import pytest
 from edge.contract.gen import gate_pb2
 from edge.domain import AccessUnit
 from edge.errors import CapacityExceeded, WorkerLost
+from edge.supervise import drain
+from edge.supervise import gate as gate_module
 from edge.supervise.live_stream import LiveStream
-from tests.supervise.gate_without_workers import Bench, gate_without_workers
+from tests.supervise.gate_without_workers import PATIENCE_S, Bench, gate_without_workers
 
 UNIT = AccessUnit(0, 0, True, b"media", 0)
+
+
+@pytest.fixture(autouse=True)
+def patient_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stop waits for what these tests let happen, however busy the machine is."""
+    monkeypatch.setattr(drain, "_SLACK_S", PATIENCE_S)
+    monkeypatch.setattr(drain, "_MOST_S", PATIENCE_S)
+    monkeypatch.setattr(gate_module, "_SETTLE_S", PATIENCE_S)
 
 
 def blocked(bench: Bench, broadcaster: str = "anna") -> bool:
@@ -55,7 +65,7 @@ async def test_a_verdict_after_the_signal_blocks_and_its_caller_hears_of_it_befo
         bench.judged(stream.id)
         bench.server.gone = True
         bench.closed(other.id, "end", retryable=False)
-        await asyncio.wait_for(stop, 30)
+        await asyncio.wait_for(stop, PATIENCE_S)
         assert blocked(bench)
         assert await told[0] == [gate_pb2.ACTION_CUT, None]
         [error] = await told[1]
@@ -72,7 +82,7 @@ async def test_media_that_is_on_its_way_is_still_heard(tmp_path: Path) -> None:
         assert [unit.data for _, unit in bench.workers.units] == [b"media"]
         bench.server.gone = True
         bench.judged(stream.id)  # and so it need not hear for so long
-        await asyncio.wait_for(stop, 20)
+        await asyncio.wait_for(stop, PATIENCE_S)
         assert blocked(bench)
 
 
@@ -90,7 +100,7 @@ async def test_what_comes_later_is_not_taken_and_nothing_is_opened_any_more(tmp_
         await bench.gate.attach(waiting.stream_id, "rtmp://127.0.0.1/live/other")
         assert not bench.pullers.pulls
         bench.closed(stream.id, "end", retryable=False)
-        await asyncio.wait_for(stop, 30)
+        await asyncio.wait_for(stop, PATIENCE_S)
 
 
 async def test_a_pulled_stream_is_judged_to_its_end_and_not_pulled_again(tmp_path: Path) -> None:
@@ -102,7 +112,7 @@ async def test_a_pulled_stream_is_judged_to_its_end_and_not_pulled_again(tmp_pat
         [pull] = bench.pullers.pulls_of(stream_id)
         assert pull.stopped
         bench.closed(stream_id, "end", retryable=False)
-        await asyncio.wait_for(stop, 30)
+        await asyncio.wait_for(stop, PATIENCE_S)
         assert bench.pullers.pulls_of(stream_id) == [pull]
 
 
@@ -117,7 +127,7 @@ async def test_a_worker_that_dies_meanwhile_does_not_lose_the_rest(tmp_path: Pat
         await bench.until(lambda: bench.workers.sent_to(stream.id)[-2:] == ["open_push", "close"])
         bench.server.gone = True
         bench.judged(stream.id)
-        await asyncio.wait_for(stop, 30)
+        await asyncio.wait_for(stop, PATIENCE_S)
         assert blocked(bench)
 
 
@@ -128,7 +138,7 @@ async def test_a_stream_that_nobody_judges_holds_up_nothing(tmp_path: Path) -> N
         pulled = (await bench.admit("8", "other", "berta")).stream_id
         await bench.gate.attach(pulled, "rtmp://127.0.0.1/live/other")
         bench.gate._drain.hear_s = 3600
-        await asyncio.wait_for(bench.gate.stop(), 30)
+        await asyncio.wait_for(bench.gate.stop(), PATIENCE_S)
 
 
 async def test_a_failure_of_the_gate_while_it_drains_is_told_with_the_end(tmp_path: Path) -> None:
@@ -139,5 +149,5 @@ async def test_a_failure_of_the_gate_while_it_drains_is_told_with_the_end(tmp_pa
         stop = asyncio.create_task(bench.gate.stop())
         await bench.until(lambda: bench.workers.sent_to(stream.id)[-1:] == ["close"])
         bench.closed(stream.id, WorkerLost.reason, retryable=True)
-        await asyncio.wait_for(stop, 30)
+        await asyncio.wait_for(stop, PATIENCE_S)
         assert isinstance((await told)[-1], CapacityExceeded)

@@ -64,7 +64,7 @@ async def taken(directory: Path, path: str) -> tuple[Any, Around, RecordingBacke
     requests.clip_saved(
         worker_pb2.EvidenceSaved(incident_id=INCIDENT.id, path=path, start_pts_ms=9_500, end_pts_ms=21_500)
     )
-    return await asyncio.wait_for(requests.clip(INCIDENT, saved), 30), around, recorded
+    return await asyncio.wait_for(requests.clip(INCIDENT, saved), 90), around, recorded
 
 
 async def test_a_clip_becomes_evidence_where_the_worker_cannot_write(tmp_path: Path) -> None:

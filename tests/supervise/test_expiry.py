@@ -146,7 +146,7 @@ async def test_blocks_that_a_wrong_clock_has_ended_are_back_when_it_is_right(
 
     loading = asyncio.create_task(endings.sweep())
     await asyncio.sleep(0)
-    gate.executor._executor.submit(lambda: None).result(timeout=30)
+    gate.executor._executor.submit(lambda: None).result(timeout=90)
     # All rows are read, and people change blocks before the view has the rows.
     view.add_block(gate.ledger.lift_block(made["berta"].id, "mistake", "rita", gate.clock.wall_ms()))
     view.add_block(block(gate, "hanna", DAY_MS))

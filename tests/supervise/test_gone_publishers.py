@@ -11,8 +11,9 @@ from edge.domain import Action
 from edge.errors import NotFound, SourceStalled, WorkerLost
 from edge.reasons import EndReason
 from edge.supervise import enforcer as enforcement_module
+from edge.supervise import gate as gate_module
 from edge.supervise.stream_life import State
-from tests.supervise.gate_without_workers import SERVER, gate_without_workers
+from tests.supervise.gate_without_workers import PATIENCE_S, SERVER, gate_without_workers
 
 URL = "rtmp://127.0.0.1/live/show"
 UNEXPECTED = (RuntimeError("can't start new thread"),) * 3
@@ -161,7 +162,10 @@ async def test_a_flag_that_cannot_be_recorded_is_tried_until_people_see_it(
         assert len(tries) == 4
 
 
-async def test_verdicts_that_come_while_the_gate_stops_get_on_record(tmp_path: Path) -> None:
+async def test_verdicts_that_come_while_the_gate_stops_get_on_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate_module, "_SETTLE_S", PATIENCE_S)
     async with gate_without_workers(tmp_path) as bench:
         streams = [await bench.watched(str(n), f"show{n}", f"person{n}") for n in range(6)]
         bench.judged(streams[0])

@@ -10,7 +10,7 @@ from edge.domain import Action, Incident, IncidentState
 from edge.policy import Mode, Policy
 from edge.supervise.response_queue import ResponseQueue
 from edge.telemetry.records import Flagged, FlaggedAgain
-from tests.supervise.gate_without_workers import Bench, gate_without_workers
+from tests.supervise.gate_without_workers import PATIENCE_S, Bench, gate_without_workers
 
 ENFORCE = Policy(mode=Mode.ENFORCE)
 
@@ -131,7 +131,7 @@ async def test_what_goes_on_after_its_flag_is_not_called_passed(tmp_path: Path) 
         assert before is not None
         assert before.verdict.going_on_incident_id == ""
         flagged(bench, stream_id, 400, 0.6)
-        flag = await asyncio.wait_for(stream.responses.get(), 30)
+        flag = await asyncio.wait_for(stream.responses.get(), PATIENCE_S)
         assert flag is not None
         assert stream.action is Action.FLAG
         goes_on(bench, stream_id, 800, 0.4)

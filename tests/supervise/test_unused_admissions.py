@@ -20,7 +20,7 @@ from edge.report.gather import gather
 from edge.report.report import Report
 from edge.supervise.authority import Caller
 from edge.telemetry.records import CutDecided, CutProven, CutUnconfirmed, StreamOver
-from tests.supervise.gate_without_workers import Bench, gate_without_workers
+from tests.supervise.gate_without_workers import PATIENCE_S, Bench, gate_without_workers
 
 PEER, OTHER = Caller("peer", "peer:1"), Caller("peer", "peer:2")
 BEYOND_MS = 60_000.0
@@ -82,7 +82,7 @@ async def test_whoever_watches_a_blocked_stream_gets_its_cut_and_proves_it(tmp_p
         stream_id = await blocked_before_watching(bench)
         stream = bench.gate.router.open_push(stream_id, "h264", b"", PEER)
         assert stream.responses is not None
-        answer = await asyncio.wait_for(stream.responses.get(), 30)
+        answer = await asyncio.wait_for(stream.responses.get(), PATIENCE_S)
         assert answer is not None
         assert answer.verdict.action == gate_pb2.ACTION_CUT
         assert answer.verdict.reason == "blocked"

@@ -130,7 +130,7 @@ def test_the_stream_in_work_outlives_its_process(
         [sys.executable, "-c", _START + body, str(descriptor)],
         pass_fds=(descriptor,),
         check=False,
-        timeout=30,
+        timeout=120,
         cwd=Path(__file__).parents[2],
     )
     os.close(descriptor)

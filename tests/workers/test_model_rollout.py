@@ -18,7 +18,7 @@ from edge.workers.settings import WorkersSection
 from tests.shipped_pack import copy_pack
 from tests.workers.worker_settings import worker_settings
 
-WAIT_S = 30.0
+WAIT_S = 120.0
 
 
 class RecordedEvents:

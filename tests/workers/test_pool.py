@@ -14,7 +14,7 @@ from edge.workers.pool import WorkerPool
 from edge.workers.settings import WorkersSection
 from tests.workers.worker_settings import worker_settings
 
-WAIT_S = 60.0
+WAIT_S = 120.0
 
 
 class BrokenOwner:
