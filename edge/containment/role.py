@@ -152,6 +152,11 @@ def posters(clip: Path) -> ProcessRole:
     return ProcessRole("posters", read=(clip,), memory_bytes=2048 * _MB)
 
 
+def thumbnails() -> ProcessRole:
+    """Decodes single pictures of live streams, which its parent sends. It reads and writes no file."""
+    return ProcessRole("thumbnails", memory_bytes=2048 * _MB)
+
+
 def replay(models: Iterable[Path], banks: Iterable[Path], files: Iterable[Path]) -> ProcessRole:
     """Judges recorded files. It writes nothing: its parent gets the reports."""
     return ProcessRole("replay", read=(*models, *banks, *files))

@@ -25,7 +25,7 @@ MAX_BYTES: Final = MOST_POSTERS * MAX_POSTER_BYTES + 4096
 _LONG_EDGE: Final = 640
 _QUALITY: Final = "5"
 """Of FFmpeg's mjpeg, 2 (best) to 31."""
-_JPEG: Final = b"\xff\xd8\xff"
+JPEG_HEAD: Final = b"\xff\xd8\xff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def make_posters(path: Path, moments_ms: Sequence[int]) -> tuple[Poster, ...]:
             for moment_ms in moments_ms[:MOST_POSTERS]:
                 frame = _frame_at(container, stream, moment_ms)
                 if frame is not None:
-                    found[moment_ms] = Poster(moment_ms, _jpeg_of(frame))
+                    found[moment_ms] = Poster(moment_ms, jpeg_of(frame))
     except (av.FFmpegError, IndexError, ValueError) as error:
         if not found:
             raise BrokenMedia(f"{path.name}: no picture of it can be shown: {error}") from error
@@ -88,8 +88,9 @@ def _frame_at(
     return shown
 
 
-def _jpeg_of(frame: VideoFrame) -> bytes:
-    scale = min(1.0, _LONG_EDGE / max(frame.width, frame.height))
+def jpeg_of(frame: VideoFrame, long_edge: int = _LONG_EDGE) -> bytes:
+    """Returns a picture as a JPEG whose longer edge has at most ``long_edge`` pixels."""
+    scale = min(1.0, long_edge / max(frame.width, frame.height))
     width, height = (max(2, round(edge * scale / 2) * 2) for edge in (frame.width, frame.height))
     picture = frame.reformat(width, height, format="yuvj420p")
     picture.pts = 0
@@ -131,7 +132,7 @@ def _posters(content: bytes) -> Iterator[Poster]:
     for entry in index:
         clip_ms, length = int(entry["clip_ms"]), int(entry["bytes"])
         jpeg = rest[at : at + length] if 0 < length <= MAX_POSTER_BYTES else b""
-        if len(jpeg) != length or not jpeg.startswith(_JPEG) or clip_ms < 0:
+        if len(jpeg) != length or not jpeg.startswith(JPEG_HEAD) or clip_ms < 0:
             raise ValueError("one is no JPEG, or too large")
         yield Poster(clip_ms, jpeg)
         at += length

@@ -17,6 +17,7 @@ from edge.domain import Block, Publish, StreamId
 from edge.errors import CapacityExceeded, GateError, LedgerUnavailable
 from edge.evidence import INCOMING
 from edge.evidence.bucket_store import BucketStore
+from edge.evidence.contained_thumbnails import ThumbnailProcess
 from edge.fleet.gate_link import GateLink
 from edge.ledger import AdmissionView, DurableLedger, FleetFeed
 from edge.match import RecentFootage
@@ -27,6 +28,7 @@ from edge.reasons import EndReason
 from edge.servers.connector import Connector
 from edge.servers.gatekeeper import Admission
 from edge.servers.grpc_caller import CallerConnector
+from edge.stream.frame_size_limit import FrameSizeLimit
 from edge.supervise.actions import OperatorActions
 from edge.supervise.admission import Admitter
 from edge.supervise.alarms import Alarms
@@ -58,6 +60,7 @@ from edge.supervise.reviews import ReviewActions
 from edge.supervise.stream_feed import StreamFeed
 from edge.supervise.stream_journal import StreamJournal
 from edge.supervise.stream_router import StreamRouter
+from edge.supervise.thumbnails import Thumbnails
 from edge.supervise.usage_counter import UsageCounter
 from edge.supervise.worker_events import WorkerEventHandler
 from edge.supervise.worker_folders import WorkerFolders
@@ -100,7 +103,7 @@ class Gate:
 
     Lives in one event loop, and every method is called from it. Hooks use it as their ``Gatekeeper``.
     Servicers also use ``router``, ``actions``, ``reviews``, ``queue``, ``evidence``, ``incident_feed``,
-    ``stream_feed``, ``live_media`` and ``model_swap``.
+    ``stream_feed``, ``live_media``, ``thumbnails`` and ``model_swap``.
     """
 
     def __init__(
@@ -212,6 +215,10 @@ class Gate:
         self.incident_feed = IncidentFeed(context, tasks)
         self.stream_feed = StreamFeed(self.registry, clock, tasks)
         self.live_media = LiveMedia(context)
+        largest = FrameSizeLimit(
+            settings.limits.max_picture_long_edge, settings.limits.max_picture_short_edge
+        )
+        self.thumbnails = Thumbnails(context, tasks, ThumbnailProcess(settings.containment, largest))
         self._admitter = Admitter(
             context,
             self._usage,
@@ -362,6 +369,7 @@ class Gate:
         self.incident_feed.close()
         self.stream_feed.close()
         self.live_media.close()
+        await self.thumbnails.stop()
         if self._feed is not None:
             await asyncio.to_thread(self._feed.stop)
         await self._enforcer.settle(_SETTLE_S)

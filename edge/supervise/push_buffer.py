@@ -153,6 +153,10 @@ class PushBuffer:
         """All units in the ring from a keyframe on, for evidence."""
         return self._ring.units()
 
+    def newest_keyframe(self) -> AccessUnit | None:
+        """The newest keyframe that is held."""
+        return next(iter(self._ring.newest_gop()), None)
+
     def reader(self, back_ms: int) -> RingReader:
         """Follows the units of the ring, for a person who watches."""
         return RingReader(self._ring, back_ms)
