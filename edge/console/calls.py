@@ -54,12 +54,14 @@ async def live_streams(
         [operator_pb2.ListStreamsRequest, Context], Awaitable[operator_pb2.ListStreamsResponse]
     ],
     token: SecretStr,
+    *,
+    with_scores: bool = False,
 ) -> list[operator_pb2.Stream]:
     """Every live stream of this gate. Raises CallRefused."""
     found: list[operator_pb2.Stream] = []
     while True:
         after = found[-1].stream_id if found else ""
-        asked = operator_pb2.ListStreamsRequest(after_id=after)
+        asked = operator_pb2.ListStreamsRequest(after_id=after, with_scores=with_scores)
         page = (await call(list_streams, asked, token)).streams
         found += page
         if len(page) < _MOST:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Final
 from urllib.parse import quote, urlsplit
 
@@ -25,7 +26,7 @@ from edge.api.operator_servicer import OperatorServicer
 from edge.config import Settings
 from edge.console.exposure import Exposure
 from edge.console.forms import FORM, FormBounds, read_form
-from edge.console.sessions import Sessions
+from edge.console.sessions import Session, Sessions
 from edge.console.visit import ROOT, Visit
 from edge.console.wellness import Wellness
 from edge.console.words import languages, preferred
@@ -51,7 +52,7 @@ IDLE: Final = "x-console-idle"
 """Header of a request that the script makes by itself: it does not keep a session alive."""
 _HEADERS: Final = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "media-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "media-src 'self' blob:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "referrer-policy": "same-origin",
@@ -128,7 +129,17 @@ class Console:
             wellness,
             session,
             person,
+            partial(self._holds, cookie, session),
         )
+
+    def _holds(self, cookie: str, session: Session) -> bool:
+        now = self.gate.clock.monotonic_ms()
+        if self.sessions.find(cookie, now, active=False) is not session:
+            return False
+        try:
+            return self.tokens.identify(f"Bearer {session.token.get_secret_value()}") is not None
+        except SignInUnavailable:
+            return False
 
     def language(self, request: Request) -> str:
         chosen = request.cookies.get(LANGUAGE_COOKIE, "")

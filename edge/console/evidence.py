@@ -16,7 +16,7 @@ from edge.console.visit import Visit
 from edge.contract.gen import operator_pb2
 from edge.errors import CallRefused, InvalidInput, NotFound, PermissionRefused
 
-_HEADERS: Final = {
+EVIDENCE_HEADERS: Final = {
     "content-security-policy": "default-src 'none'; sandbox; frame-ancestors 'none'",
     "cache-control": "private, no-store",
     "content-disposition": "inline",
@@ -39,15 +39,15 @@ async def clip(visit: Visit) -> Response:
     if asked:
         length = min(int(asked[2] or begin + _MOST_BYTES) - begin + 1, _MOST_BYTES)
         if length <= 0:  # it ends before it begins
-            return Response(status_code=416, headers=_HEADERS)
+            return Response(status_code=416, headers=EVIDENCE_HEADERS)
     chunks = _read(visit, operator_pb2.EVIDENCE_PART_CLIP, begin, length)
     try:
         file = (await anext(chunks)).file
     except CallRefused as error:
         if asked and error.status == 400:
-            return Response(status_code=416, headers=_HEADERS)
+            return Response(status_code=416, headers=EVIDENCE_HEADERS)
         raise
-    headers = {**_HEADERS, "accept-ranges": "bytes", "content-length": str(file.length_bytes)}
+    headers = {**EVIDENCE_HEADERS, "accept-ranges": "bytes", "content-length": str(file.length_bytes)}
     if asked:
         last = file.begin_bytes + file.length_bytes - 1
         headers["content-range"] = f"bytes {file.begin_bytes}-{last}/{file.total_bytes}"
@@ -59,16 +59,23 @@ async def clip(visit: Visit) -> Response:
 
 
 async def watched(visit: Visit) -> Response:
-    """A player reports what it has shown. The answer is 204, or why to stop."""
+    """A player reports what it has shown of a clip. The answer is 204, or why to stop."""
     incident_id = ident("incident_id", visit.request.path_params["incident"])
-    given = visit.form.get("ms", "")
-    if not given.isascii() or not given.isdigit() or len(given) > 6:
-        raise InvalidInput("ms", "must be a number of milliseconds")
-    due = visit.exposure.watched(visit.person.name, incident_id, int(given), visit.gate.clock.wall_ms())
+    answer = counted(visit, incident_id)
     if visit.spent:
         with contextlib.suppress(CallRefused):  # it was another's, or a viewer watched
             release = operator_pb2.ClaimIncidentRequest(incident_id=incident_id, release=True)
             await visit.call(visit.operator.ClaimIncident, release)
+    return answer
+
+
+def counted(visit: Visit, what: str) -> Response:
+    """Counts what a player has shown of a clip or a stream. The answer is 204, or why to stop."""
+    given = visit.form.get("ms", "")
+    if not given.isascii() or not given.isdigit() or len(given) > 6:
+        raise InvalidInput("ms", "must be a number of milliseconds")
+    due = visit.exposure.watched(visit.person.name, what, int(given), visit.gate.clock.wall_ms())
+    if visit.spent:
         return PlainTextResponse(visit.words("exposure.spent"), headers={SPENT: "1"})
     return PlainTextResponse(visit.words("exposure.break")) if due else Response(status_code=204)
 
@@ -84,7 +91,7 @@ async def poster(visit: Visit) -> Response:
         content += chunk.data
     if not content:
         raise NotFound("picture of incident", visit.request.path_params["incident"][:64])
-    return Response(content, headers=_HEADERS, media_type="image/jpeg")
+    return Response(content, headers=EVIDENCE_HEADERS, media_type="image/jpeg")
 
 
 async def account(visit: Visit, incident: operator_pb2.Incident) -> operator_pb2.EvidenceAccount:

@@ -1,4 +1,4 @@
-"""The live streams by risk, and the switch: cut one, or block its broadcaster."""
+"""The live streams by risk with their pictures, and the switch: cut one, or block its broadcaster."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from starlette.responses import Response
 
 from edge.api import bounds
 from edge.api.auth import Role
+from edge.console.evidence import EVIDENCE_HEADERS
 from edge.console.queue_page import SEEN
+from edge.console.sparkline import sparklines
 from edge.console.visit import Visit
 from edge.contract.gen import gate_pb2, operator_pb2
 from edge.errors import InvalidInput, NotFound
@@ -26,21 +28,48 @@ def risk(stream: operator_pb2.Stream) -> tuple[bool, int, bool, float]:
 
 
 async def live(visit: Visit) -> Response:
-    streams = await visit.live_streams()
+    streams = await visit.live_streams(with_scores=True)
     streams.sort(key=risk, reverse=True)
-    incidents: dict[str, str] = {}
-    for queued in reversed((await visit.gate.queue.view()).queued):
-        stream_id = visit.operator.shown_stream_id(visit.person, queued.waiting.stream_id)
-        incidents[stream_id] = queued.waiting.id
+    shown = streams[:_SHOWN]
     response = visit.show(
         "live_rows.html" if visit.part else "live.html",
-        streams=streams[:_SHOWN],
-        more=max(0, len(streams) - _SHOWN),
-        incidents=incidents,
+        streams=shown,
+        more=len(streams) - len(shown),
+        incidents=await waiting(visit),
+        pictures=pictures(visit, [stream.stream_id for stream in shown]),
+        sparklines=sparklines,
         mode=visit.gate.policy.mode.value,
+        blind_limit_ms=visit.gate.policy.tiers.blind_limit_ms,
     )
     response.headers[SEEN] = ""
     return response
+
+
+async def waiting(visit: Visit) -> dict[str, str]:
+    """The most urgent waiting incident of each stream that has one."""
+    found: dict[str, str] = {}
+    for queued in reversed((await visit.gate.queue.view()).queued):
+        stream_id = visit.operator.shown_stream_id(visit.person, queued.waiting.stream_id)
+        found[stream_id] = queued.waiting.id
+    return found
+
+
+def pictures(visit: Visit, stream_ids: list[str]) -> dict[str, int]:
+    """Numbers of the newest pictures of streams that this page shows. From now on they are made."""
+    if not visit.may(Role.REVIEWER) or visit.spent:
+        return {}
+    thumbnails = visit.gate.thumbnails
+    thumbnails.look(stream_ids)
+    return {stream_id: thumbnails.number(stream_id) for stream_id in stream_ids}
+
+
+async def picture(visit: Visit) -> Response:
+    """The newest picture of a stream, while its page is open."""
+    stream_id = bounds.text("stream_id", visit.request.path_params["stream"], 64, required=True)
+    jpeg = visit.gate.thumbnails.jpeg(stream_id)
+    if not jpeg or visit.spent:
+        return Response(status_code=204)
+    return Response(jpeg, headers=EVIDENCE_HEADERS, media_type="image/jpeg")
 
 
 async def ask(visit: Visit) -> Response:
@@ -69,8 +98,13 @@ async def _asked(visit: Visit) -> tuple[operator_pb2.Stream, str]:
     done = visit.request.path_params["done"]
     if done not in ("cut", "block"):
         raise NotFound("action", done[:64])
+    return await live_stream(visit), done
+
+
+async def live_stream(visit: Visit) -> operator_pb2.Stream:
+    """The stream that the address names. Raises NotFound."""
     stream_id = bounds.text("stream_id", visit.request.path_params["stream"], 64, required=True)
-    for stream in await visit.live_streams():
+    for stream in await visit.live_streams(with_scores=True):
         if stream.stream_id == stream_id:
-            return stream, done
+            return stream
     raise NotFound("stream", stream_id)

@@ -18,6 +18,7 @@ from edge.console import (
     policy_edit,
     policy_page,
     records_pages,
+    watch_page,
 )
 from edge.console.console import Console, Handler, mounted
 from edge.console.forms import LARGE_FORM
@@ -39,6 +40,12 @@ def _routes(console: Console) -> Iterator[Route]:
     yield Route("/sign-in", sign_in.sign_in, methods=["POST"])
     yield Route("/language/{language}", sign_in.choose_language, methods=["GET"])
     queue = QueuePage(console)
+    live: dict[str, Handler] = {
+        "/live/{stream}": watch_page.watch,
+        "/live/{stream}/media.mp4": watch_page.media,
+        "/live/{stream}/picture.jpg": live_page.picture,
+        "/live/{stream}/{done}": live_page.ask,
+    }
     pages: dict[str, Handler] = {
         "/": _first,
         "/queue": queue.queue,
@@ -48,7 +55,6 @@ def _routes(console: Console) -> Iterator[Route]:
         "/incidents/{incident}/poster.jpg": evidence.poster,
         "/incidents/{incident}/{done}": decisions.ask,
         "/live": live_page.live,
-        "/live/{stream}/{done}": live_page.ask,
         "/blocks": records_pages.blocks,
         "/strikes": records_pages.strikes,
         "/appeals": records_pages.appeals,
@@ -79,9 +85,12 @@ def _routes(console: Console) -> Iterator[Route]:
         "/view": sign_in.choose_view,
         "/queue/saved": queue.save,
         "/incidents/{incident}/watched": evidence.watched,
+        "/live/{stream}/watched": watch_page.watched,
     }
     for path, handler in own.items():
         yield Route(path, console.page(handler), methods=["POST"])
+    for path, handler in live.items():
+        yield Route(path, console.page(handler, Role.REVIEWER), methods=["GET"])
     for path, handler in pages.items():
         yield Route(path, console.page(handler), methods=["GET"])
     for path, handler in actions.items():

@@ -44,6 +44,8 @@ class Visit:
     wellness: Wellness
     session: Session
     person: Person
+    still_signed_in: Callable[[], bool]
+    """Whether the session and its token hold now. An answer that goes on for long asks again."""
     form: Mapping[str, str] = field(default_factory=dict)
     """Fields of a POST; empty for a GET."""
 
@@ -64,9 +66,11 @@ class Visit:
         """Calls the Operator service as this person. Raises CallRefused."""
         return await calls.call(method, request, self.session.token)
 
-    async def live_streams(self) -> list[operator_pb2.Stream]:
+    async def live_streams(self, *, with_scores: bool = False) -> list[operator_pb2.Stream]:
         """Every live stream of this gate. Raises CallRefused."""
-        return await calls.live_streams(self.operator.ListStreams, self.session.token)
+        return await calls.live_streams(
+            self.operator.ListStreams, self.session.token, with_scores=with_scores
+        )
 
     def show(self, template: str, status: int = 200, **values: Any) -> Response:
         """Answers with a page, or with the wanted part of it."""

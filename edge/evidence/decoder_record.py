@@ -15,7 +15,7 @@ from edge.annexb import START_CODE, framing_of
 from edge.domain import AccessUnit, Codec
 from edge.errors import BrokenMedia, UnsupportedCodec
 from edge.evidence.av1_sequence import av1_sequence
-from edge.stream.frame_size_limit import coded_sizes
+from edge.stream.frame_size_limit import shown_size
 
 _LENGTH_BYTES: Final = 4
 _UNKNOWN_SIZE: Final = (1280, 720)
@@ -161,6 +161,5 @@ def _sized(units: list[bytes]) -> bytes:
 
 
 def _size_of(codec: Codec, sequence: list[bytes]) -> tuple[int, int]:
-    sizes = list(coded_sizes(codec, b"".join(START_CODE + unit for unit in sequence), 0))
-    width, height = sizes[0] if sizes else _UNKNOWN_SIZE
-    return (width, height) if 0 < width < 1 << 16 and 0 < height < 1 << 16 else _UNKNOWN_SIZE
+    width, height = shown_size(codec, sequence[0]) or _UNKNOWN_SIZE
+    return (width, height) if width < 1 << 16 and height < 1 << 16 else _UNKNOWN_SIZE

@@ -50,6 +50,14 @@ class FrameSizeLimit:
         return PictureTooLarge(width, height, self.long_edge, self.short_edge)
 
 
+@dataclass(frozen=True, slots=True)
+class _CodedSize:
+    width: int
+    height: int
+    crop_width: int
+    crop_height: int
+
+
 FILE_PICTURES: Final = FrameSizeLimit(8192, 8192)
 """For recorded files that an operator chooses."""
 
@@ -70,7 +78,8 @@ def coded_sizes(codec: AnyCodec, data: bytes, prefix_bytes: int) -> Iterator[tup
         if kind == (33 if hevc else 7):
             bits = HeaderBits(data[start + 1 + hevc : start + _SPS_BYTES].replace(b"\0\0\3", b"\0\0"))
             try:
-                yield _hevc(bits) if hevc else _h264(bits)
+                coded = _hevc(bits) if hevc else _h264(bits)
+                yield coded.width, coded.height
             except IndexError:
                 continue
 
@@ -117,8 +126,24 @@ class HeaderBits:
         return (number + 1) // 2 if number % 2 else -number // 2
 
 
-def _h264(bits: HeaderBits) -> tuple[int, int]:
-    profile = bits.take(8)
+def shown_size(codec: Codec, sequence: bytes) -> tuple[int, int] | None:
+    """Returns width and height that a sequence parameter set of H.264 or HEVC leaves of its pictures.
+    ``sequence`` is the NAL unit. None: it is damaged, or leaves nothing."""
+    hevc = codec is Codec.HEVC
+    bits = HeaderBits(sequence[1 + hevc : _SPS_BYTES].replace(b"\0\0\3", b"\0\0"))
+    try:
+        coded = _hevc(bits) if hevc else _h264(bits)
+        left, right, top, bottom = (bits.number() for _ in range(4)) if bits.take(1) else (0, 0, 0, 0)
+    except IndexError:
+        return None
+    width = coded.width - coded.crop_width * (left + right)
+    height = coded.height - coded.crop_height * (top + bottom)
+    return (width, height) if width > 0 and height > 0 else None
+
+
+def _h264(bits: HeaderBits) -> _CodedSize:
+    """Reads up to the flag that says whether the picture is cropped."""
+    profile, chroma = bits.take(8), 1
     bits.take(16)
     bits.number()
     if profile in _WITH_CHROMA_FORMAT:
@@ -145,7 +170,11 @@ def _h264(bits: HeaderBits) -> tuple[int, int]:
     bits.number()
     bits.take(1)
     width, height = 16 * (bits.number() + 1), 16 * (bits.number() + 1)
-    return width, height * (2 - bits.take(1))
+    fields = 2 - bits.take(1)
+    if fields == 2:
+        bits.take(1)
+    bits.take(1)
+    return _CodedSize(width, height * fields, *_crop_units(chroma, fields))
 
 
 def _skip_scaling_list(bits: HeaderBits, size: int) -> None:
@@ -156,7 +185,8 @@ def _skip_scaling_list(bits: HeaderBits, size: int) -> None:
         last = following or last
 
 
-def _hevc(bits: HeaderBits) -> tuple[int, int]:
+def _hevc(bits: HeaderBits) -> _CodedSize:
+    """The same."""
     bits.take(4)
     layers = bits.take(3)
     bits.take(1 + 96)
@@ -166,9 +196,15 @@ def _hevc(bits: HeaderBits) -> tuple[int, int]:
     for profile, level in present:
         bits.take(88 * profile + 8 * level)
     bits.number()
-    if bits.number() == 3:
+    chroma = bits.number()
+    if chroma == 3:
         bits.take(1)
-    return bits.number(), bits.number()
+    return _CodedSize(bits.number(), bits.number(), *_crop_units(chroma, 1))
+
+
+def _crop_units(chroma: int, fields: int) -> tuple[int, int]:
+    """Returns in what steps of pixels a picture is cropped, across and down."""
+    return 2 if chroma in (1, 2) else 1, (2 if chroma == 1 else 1) * fields
 
 
 def _blocks(edge: int) -> int:

@@ -28,7 +28,7 @@ from edge.reasons import EndReason
 from edge.servers.connector import Connector
 from edge.servers.gatekeeper import Admission
 from edge.servers.grpc_caller import CallerConnector
-from edge.stream.frame_size_limit import FrameSizeLimit
+from edge.stream import FrameSizeLimit
 from edge.supervise.actions import OperatorActions
 from edge.supervise.admission import Admitter
 from edge.supervise.alarms import Alarms

@@ -67,10 +67,11 @@ class LiveMedia:
         stream = self._context.registry.get(stream_id)
         with self._watching():
             await self._note(stream, by)
-            while self._is_live(stream):
-                async for piece in self._file(stream, back_ms):
-                    yield piece
-                back_ms = 0
+            with _shown(stream):
+                while self._is_live(stream):
+                    async for piece in self._file(stream, back_ms):
+                        yield piece
+                    back_ms = 0
 
     def close(self) -> None:
         """Ends all watching, before the gate stops."""
@@ -129,3 +130,19 @@ class LiveMedia:
             yield
         finally:
             self._watchers -= 1
+
+
+@contextlib.contextmanager
+def _shown(stream: LiveStream) -> Iterator[None]:
+    """While somebody watches, the stream's caller sends also what nobody has to judge."""
+    _ask(stream, 1)
+    try:
+        yield
+    finally:
+        _ask(stream, -1)
+
+
+def _ask(stream: LiveStream, more: int) -> None:
+    before, stream.shown_to = stream.shown_to, stream.shown_to + more
+    if 0 in (before, stream.shown_to) and stream.wanted is not None and stream.responses is not None:
+        stream.responses.put(stream.tier_answer())

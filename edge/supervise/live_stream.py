@@ -90,6 +90,8 @@ class LiveStream:
     """The watermark, in the caller's own stamps."""
     wanted: gate_pb2.TierChange | None = None
     """The media that its worker wants. None until it watches."""
+    shown_to: int = 0
+    """How many people watch it now. Its caller leaves nothing out for them."""
     distrusted: bool = False
     """Its stamps lie, so its caller can leave nothing out by them."""
     stamps_shift_ms: int = 0
@@ -149,7 +151,7 @@ class LiveStream:
         first = self.responses is not None and not self.responses.told_opened
         change = answer.opened.tier if first else answer.tier
         change.CopyFrom(self.wanted)
-        if self.distrusted and change.tier == gate_pb2.TIER_KIND_CALM:
+        if (self.distrusted or self.shown_to) and change.tier == gate_pb2.TIER_KIND_CALM:
             change.needed_after_keyframe_ms = ALL_NEEDED_MS
         return answer
 

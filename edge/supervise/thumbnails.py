@@ -111,9 +111,9 @@ class Thumbnails:
             if due is None:
                 await asyncio.sleep(_LOOK_S)
                 continue
-            begun_s = time_s()
+            begun_s, starts = time_s(), self._process.pid is None
             await self._make(*due)
-            took_s = min(time_s() - begun_s, 1.0)
+            took_s = 0.0 if starts else min(time_s() - begun_s, 1.0)
             await asyncio.sleep(max(_LEAST_PAUSE_S, took_s * (1 / _SHARE - 1)))
 
     def _live(self, now: float) -> list[tuple[LiveStream, AccessUnit]]:

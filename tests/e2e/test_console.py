@@ -110,8 +110,11 @@ def test_from_the_flag_to_the_cut_to_live_again(
         page.wait_for_selector("li.job.selected:has-text('u42')")
         page.wait_for_selector("li.job img")
         page.goto(f"http://{gate.http}/console/live")
-        page.wait_for_selector("tr:has-text('u42') >> text=Flag")
+        page.wait_for_selector("tr:has-text('u42') >> text=flag")
+        page.wait_for_selector("tr:has-text('u42') .poster img")
         page.keyboard.press("Enter")
+        live = seen_live(page)
+        page.keyboard.press("i")
         page.wait_for_url("**/incidents/*")
         incident = page.url
 
@@ -127,6 +130,18 @@ def test_from_the_flag_to_the_cut_to_live_again(
         page.keyboard.press(".")
         page.wait_for_selector("#timeline circle")
 
+        page.keyboard.press("w")
+        page.wait_for_url(live)
+        accessible_live(page, gate, live)
+        page.keyboard.press("x")
+        page.wait_for_selector("dialog[open] >> text=u42 may not go live in any app for 15 minutes.")
+        page.keyboard.press("Escape")
+        page.keyboard.press("v")
+        page.wait_for_selector("dialog[open] >> text=for as long as you choose")
+        page.keyboard.press("Escape")
+        page.keyboard.press("i")
+        page.wait_for_url(incident)
+
         page.keyboard.press("x")
         page.wait_for_selector("dialog[open] >> text=u42 gets a strike.")
         page.keyboard.press("Enter")
@@ -137,7 +152,8 @@ def test_from_the_flag_to_the_cut_to_live_again(
 
         page.goto(f"http://{gate.http}/console/blocks")
         page.wait_for_selector("tr:has-text('u42')")
-        accessible(page, gate, incident)
+        pages = [f"http://{gate.http}/console/{name}" for name in PAGES]
+        accessible(page, gate, *pages, incident, f"{incident}/overturn", f"{incident}/confirm")
 
         page.goto(incident)
         page.keyboard.press("o")
@@ -154,6 +170,31 @@ def test_from_the_flag_to_the_cut_to_live_again(
         page.wait_for_selector("#token")
 
 
+def seen_live(page: Any) -> str:
+    """Watches the stream whose page is open until its picture moves. Returns the page's address."""
+    page.wait_for_selector("#show")
+    page.wait_for_selector("text=This is live and may show: Known footage.")
+    assert page.evaluate("document.querySelector('video').src") == "", "nothing plays by itself"
+    page.keyboard.press("Enter")
+    until(page, "document.querySelector('video').currentTime > 0")
+    begun = page.evaluate("document.querySelector('video').currentTime")
+    until(page, f"document.querySelector('video').currentTime > {begun} + 1")
+    size = page.evaluate(
+        "[document.querySelector('video').videoWidth, document.querySelector('video').videoHeight]"
+    )
+    assert size == [640, 360]
+    assert page.evaluate("document.querySelector('video').muted")
+    assert "blur(" in page.evaluate("getComputedStyle(document.querySelector('video')).filter")
+    until(page, "document.getElementById('behind').textContent.includes('s behind')")
+    newest = page.evaluate("document.querySelector('video').currentTime")
+    page.keyboard.press("b")
+    until(page, f"document.querySelector('video').currentTime < {newest}")
+    page.keyboard.press("g")
+    until(page, f"document.querySelector('video').currentTime > {newest}")
+    url: str = page.url
+    return url
+
+
 def until(page: Any, expression: str) -> None:
     """Waits for an expression. The pages allow no ``wait_for_function``, which evaluates text later on."""
     for _ in range(600):
@@ -163,18 +204,28 @@ def until(page: Any, expression: str) -> None:
     raise AssertionError(expression)
 
 
-def accessible(page: Any, gate: GateProcess, incident: str) -> None:
-    """axe-core finds nothing on any page, in either language, dark and light."""
+def accessible_live(page: Any, gate: GateProcess, live: str) -> None:
+    """The pages of a live stream, and its picture also in Arabic."""
+    accessible(page, gate, f"http://{gate.http}/console/live", live, f"{live}/cut", f"{live}/block")
+    page.goto(f"http://{gate.http}/console/language/ar")
+    page.goto(live)
+    assert page.evaluate("document.documentElement.dir") == "rtl"
+    page.keyboard.press("Enter")
+    until(page, "document.querySelector('video').currentTime > 0.2")
+    page.goto(f"http://{gate.http}/console/language/en")
+    page.goto(live)
+
+
+def accessible(page: Any, gate: GateProcess, *urls: str) -> None:
+    """axe-core finds nothing on these pages, in either language, dark and light."""
     require(shutil.which("npm") is not None, "npm")
     axe = install_package(AXE, MODULES) / "node_modules" / "axe-core" / "axe.min.js"
     source = axe.read_text(encoding="utf-8")
-    console = f"http://{gate.http}/console"
     found: list[str] = []
     for language, scheme in (("ar", "dark"), ("en", "light")):
         page.emulate_media(color_scheme=scheme)
-        page.goto(f"{console}/language/{language}")
-        pages = [f"{console}/{name}" for name in PAGES]
-        for url in (*pages, incident, f"{incident}/overturn", f"{incident}/confirm"):
+        page.goto(f"http://{gate.http}/console/language/{language}")
+        for url in urls:
             page.goto(url)
             page.evaluate(source)
             violations = page.evaluate("axe.run().then(found => found.violations)")

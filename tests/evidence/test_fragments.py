@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 from dataclasses import replace
 
 import av
@@ -47,9 +48,12 @@ def shown_ms(file: bytes) -> list[int]:
 )
 @pytest.mark.parametrize("b_frames", [0, 2])
 def test_every_frame_of_every_codec(codec: Codec, in_band: bool, b_frames: int) -> None:
-    media = encode(codec, frames=40, gop=20, in_band=in_band, b_frames=b_frames)
+    media = encode(codec, frames=40, gop=20, in_band=in_band, b_frames=b_frames, size=(70, 98))
     file, media_type = written(media, 7)
     assert re.fullmatch(rf'video/mp4; codecs="{NAMES[codec]}"', media_type), media_type
+    at = file.index(b"\0\x48\0\0\0\x48\0\0")  # behind the size in the sample entry
+    size = struct.unpack(">2H", file[at - 4 : at])
+    assert size == ((1280, 720) if codec is Codec.VP9 else (98, 70)), "a browser shows it in this shape"
     begin = media.units[0].dts_ms
     assert shown_ms(file) == sorted(unit.pts_ms - begin for unit in media.units)
 

@@ -16,7 +16,7 @@ from edge.domain import Codec
 from edge.errors import BrokenMedia
 from edge.evidence.contained_thumbnails import ThumbnailProcess
 from edge.evidence.thumbnail_messages import Keyframe
-from edge.stream.frame_size_limit import FrameSizeLimit
+from edge.stream import FrameSizeLimit
 from edge.stream.synthetic import encode
 
 

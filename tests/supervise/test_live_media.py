@@ -12,6 +12,8 @@ from pathlib import Path
 import av
 import pytest
 
+from edge.contract.gate import ALL_NEEDED_MS
+from edge.contract.gen import gate_pb2
 from edge.domain import StreamId
 from edge.errors import LedgerUnavailable, NoPlace, NotFound, UnsupportedCodec
 from edge.pullers.double import ScriptedPull
@@ -150,3 +152,20 @@ async def test_a_silent_stream_is_waited_for(bench: Bench, monkeypatch: pytest.M
     while not (piece := await heard(feed)).data:
         assert piece == MediaPiece()
     assert piece.media_type
+
+
+async def test_a_caller_leaves_nothing_out_while_somebody_watches(bench: Bench) -> None:
+    stream_id: StreamId = (await bench.admit("7", "show")).stream_id
+    stream = bench.gate.router.open_push(stream_id, "h264", media().extradata, bench.caller(stream_id))
+    assert stream.responses is not None
+    stream.wanted = gate_pb2.TierChange(tier=gate_pb2.TIER_KIND_CALM, needed_after_keyframe_ms=400)
+    for unit in media().units[:5]:
+        bench.gate.router.intake.push(stream, unit)
+    first, second = (bench.gate.live_media.watch(stream_id, name) for name in ("ann", "bob"))
+    await heard(first)
+    await heard(second)
+    await first.aclose()
+    await second.aclose()
+    asked = [await stream.responses.get() for _ in range(2)]
+    needed = [each and (each.opened.tier or each.tier).needed_after_keyframe_ms for each in asked]
+    assert needed == [ALL_NEEDED_MS, 400], "it is told when the first comes and when the last goes"

@@ -121,7 +121,7 @@ document.addEventListener("focusin", (event) => {
 })
 if (document.querySelector("ol.queue") || document.querySelector("#rows table")) select(jobs()[0], false)
 
-const ACTS = { KeyC: "claim", KeyV: "confirm", KeyO: "overturn", KeyE: "escalate", KeyX: "cut", KeyU: "undo", KeyT: "take" }
+const ACTS = { KeyC: "claim", KeyV: "confirm", KeyO: "overturn", KeyE: "escalate", KeyX: "cut", KeyU: "undo", KeyT: "take", KeyW: "watch", KeyI: "incident" }
 const OF_PAGE = ["undo", "take"]
 function act(name) {
   const around = OF_PAGE.includes(name) ? document : selected ?? document.querySelector("[data-current]")
@@ -171,9 +171,12 @@ function setSpeed(speed) {
   for (const each of document.querySelectorAll("[data-speed]")) each.setAttribute("aria-pressed", String(each.dataset.speed === speed))
 }
 function playerKey(event) {
+  if (player && event.code === "KeyH") {
+    player.classList.toggle("seen")
+    return true
+  }
   if (!video) return false
   if (event.key === " " && !event.target.closest("button, a, summary")) toggle()
-  else if (event.code === "KeyH") player.classList.toggle("seen")
   else if (event.code === "Comma") seek(video.currentTime - FRAME_S)
   else if (event.code === "Period") seek(video.currentTime + FRAME_S)
   else if (event.code === "BracketLeft") mark("from")
@@ -182,6 +185,42 @@ function playerKey(event) {
   else return false
   return true
 }
+// Who points at the picture or holds the button sees it without blur.
+if (player) {
+  const seen = (on) => () => player.classList.toggle("seen", on)
+  player.addEventListener("pointerenter", seen(true))
+  player.addEventListener("pointerleave", seen(false))
+  const hold = control("hold")
+  for (const event of ["pointerdown", "keydown"]) hold?.addEventListener(event, seen(true))
+  for (const event of ["pointerup", "keyup", "blur", "pointerleave"]) hold?.addEventListener(event, seen(false))
+}
+
+// What a player shows is counted. Whoever has watched enough sees no more.
+const watched = document.querySelector("video[data-watched]")
+if (watched) {
+  let shownMs = 0
+  let at = performance.now()
+  setInterval(async () => {
+    const passed = performance.now() - at
+    at = performance.now()
+    if (!watched.paused) {
+      shownMs += passed
+      active = true
+    }
+    if (shownMs < 5000) return
+    const body = new URLSearchParams({ csrf: document.querySelector("[name=csrf]").value, ms: Math.round(Math.min(shownMs, 15000)) })
+    shownMs = 0
+    const answer = await fetch(watched.dataset.watched, { method: "POST", body }).catch(() => null)
+    if (answer?.status !== 200) return
+    const told = control("exposure")
+    told.textContent = await answer.text()
+    told.hidden = false
+    watched.pause()
+    if (answer.headers.has("x-console-spent")) watched.dispatchEvent(new Event("spent"))
+  }, 1000)
+  watched.addEventListener("spent", () => player.remove())
+}
+
 const timeline = control("timeline")
 const place = (at) => Math.max(0, Math.min(1000, (at * 1000 * 1000) / Number(timeline.dataset.span)))
 function mark(end) {
@@ -211,35 +250,12 @@ if (video) {
   })
   for (const each of document.querySelectorAll("[data-speed]")) each.addEventListener("click", () => setSpeed(each.dataset.speed))
   for (const event of ["play", "pause"]) video.addEventListener(event, () => control("play").setAttribute("aria-pressed", String(!video.paused)))
-  const seen = (on) => () => player.classList.toggle("seen", on)
-  player.addEventListener("pointerenter", seen(true))
-  player.addEventListener("pointerleave", seen(false))
-  const hold = control("hold")
-  for (const event of ["pointerdown", "keydown"]) hold?.addEventListener(event, seen(true))
-  for (const event of ["pointerup", "keyup", "blur", "pointerleave"]) hold?.addEventListener(event, seen(false))
   const follow = () => {
     control("clock").textContent = video.currentTime.toFixed(2)
     if (timeline) for (const end of ["x1", "x2"]) control("now").setAttribute(end, String(place(video.currentTime)))
     if (!video.paused) { active = true; requestAnimationFrame(follow) }
   }
   for (const event of ["play", "seeked", "loadedmetadata"]) video.addEventListener(event, follow)
-  let shownMs = 0
-  let at = performance.now()
-  setInterval(async () => {
-    const passed = performance.now() - at
-    at = performance.now()
-    if (!video.paused) shownMs += passed
-    if (shownMs < 5000) return
-    const body = new URLSearchParams({ csrf: document.querySelector("[name=csrf]").value, ms: Math.round(Math.min(shownMs, 15000)) })
-    shownMs = 0
-    const answer = await fetch(video.dataset.watched, { method: "POST", body }).catch(() => null)
-    if (answer?.status !== 200) return
-    const told = control("exposure")
-    told.textContent = await answer.text()
-    told.hidden = false
-    video.pause()
-    if (answer.headers.has("x-console-spent")) player.remove()
-  }, 1000)
   timeline?.addEventListener("click", (event) => {
     const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(timeline.getScreenCTM().inverse())
     seek((Math.max(0, Math.min(1000, at.x)) / 1000) * (Number(timeline.dataset.span) / 1000))
