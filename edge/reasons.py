@@ -206,3 +206,28 @@ class AlarmReason(StrEnum):
     """The bucket of evidence does not take what the gate writes. It stays in the folder until it does."""
     REFUSED = "refused"
     """The token file cannot be used, so nobody can sign in. Or settings or certificates were not reloaded."""
+
+
+class ServerNotice(StrEnum):
+    """What an ingest server said, did or left undone about a publish."""
+
+    PULL_MISPLACED = "pull_misplaced"
+    """No pull reached the worker of the server that has the publisher."""
+    PULL_LATE = "pull_late"
+    """The pull is not connected yet, so first frames may be missed."""
+    END_DOUBTED = "end_doubted"
+    """The server told an end, and the connection still publishes."""
+    END_UNSAID = "end_unsaid"
+    """The publisher is gone, and the server has not said so."""
+    RESUMING = "resuming"
+    """A stream of an earlier run waits to be watched."""
+    STATE_UNKNOWN = "state_unknown"
+    """The server does not say what is live. The stream is watched by its name."""
+    NOT_STARTED = "not_started"
+    """An admitted publish did not start."""
+    LOST = "lost"
+    """An admitted publish did not start, and its connection is not found. Does it publish, unwatched?"""
+    LATE = "late"
+    """A publish started too late to be watched, and is cut."""
+    STAYS = "stays"
+    """A refused publisher is still connected."""

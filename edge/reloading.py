@@ -21,6 +21,7 @@ from edge.reasons import AlarmReason
 from edge.supervise import Gate
 from edge.supervise.alarms import Alarm
 from edge.telemetry.logs import set_log_level
+from edge.telemetry.records import Reloaded
 
 LIVE: Final = frozenset(
     {
@@ -115,7 +116,7 @@ class Reloading:
                 problem = str(error)
                 log.error("not reloaded, what was in force stays", part=part, error=problem)
             else:
-                log.info("reloaded", part=part, **taken)
+                self._gate.telemetry.report(Reloaded(part, taken))
             if part == "tokens":
                 self._gate.alarms.token_file_refused(problem)
             else:

@@ -54,7 +54,7 @@ from edge.supervise import Gate
 from edge.supervise.model_swap import model_store
 from edge.telemetry.log_lines import LogBackend
 from edge.telemetry.prometheus import PrometheusBackend
-from edge.telemetry.records import CallBroken, DecisionLost
+from edge.telemetry.records import CallBroken, DecisionLost, Draining
 from edge.telemetry.telemetry import Telemetry
 from edge.webhook.delivery import Delivery
 from edge.workers.settings import WorkerSettings
@@ -126,7 +126,7 @@ async def run_sidecar(
     use_messages(settings.messages_dir)
     secret = settings.http.hook_secret
     servers = IngestServers(settings.servers(), None if secret is None else secret.get_secret_value())
-    ledger = await _open_ledger(settings)
+    ledger = await _open_ledger(settings, telemetry)
     _report_lost(telemetry, ledger.unwritten.missing, earlier_run=True)
     try:
         policy = _policy_in_force(ledger, model_dir, settings.first_policy, clock.wall_ms())
@@ -176,7 +176,7 @@ async def run_sidecar(
                     )
                 )
                 await stop.wait()
-                log.info("draining")
+                telemetry.report(Draining())
                 await server.draining()
             finally:
                 await reloads.aclose()
@@ -209,7 +209,7 @@ async def _serve(http: HookServer, listener: socket.socket) -> None:
     await http.serve(sockets=[listener.dup()])
 
 
-async def _open_ledger(settings: Settings) -> DurableLedger:
+async def _open_ledger(settings: Settings, telemetry: Telemetry) -> DurableLedger:
     """Opens the ledger. Raises LedgerUnavailable.
 
     Waits for a remote database, which may start together with the gate. A database in a file is not waited
@@ -224,6 +224,7 @@ async def _open_ledger(settings: Settings) -> DurableLedger:
                 journal,
                 gate=settings.gate_name,
                 reserve_bytes=settings.limits.journal_reserve_mb << 20,
+                report=telemetry.report,
             )
         except LedgerUnavailable as error:
             in_file = (settings.ledger_url or "sqlite").startswith("sqlite")

@@ -43,6 +43,7 @@ from edge.errors import (
 from edge.places import network_of
 from edge.section import is_local
 from edge.supervise import Gate
+from edge.telemetry.records import ConsoleRefused, ConsoleUnrecorded, ConsoleUsed
 
 COOKIE: Final = "edge-console"
 LANGUAGE_COOKIE: Final = "edge-console-language"
@@ -180,7 +181,7 @@ class Console:
         person = self.tokens.identify(f"Bearer {given}")
         if person is None:
             self.wrong_tokens.charge(origin, now)
-            log.warning("wrong token at the console", address=address)
+            self.gate.telemetry.report(ConsoleRefused(address))
             raise NotSignedIn
         if person.role < Role.VIEWER:
             raise PermissionRefused(f"role {person.role.name.lower()} may not use the console")
@@ -196,12 +197,12 @@ class Console:
 
     async def _record(self, who: str, what: str, subject: str) -> None:
         """Puts it into the audit log. Who cannot reach the ledger has to reach the page that says so."""
-        log.info("at the console", who=who, what=what, address=subject)
+        self.gate.telemetry.report(ConsoleUsed(what, subject, who))
         try:
             gate = self.gate
             await gate.executor.person(gate.ledger.record_access, who, what, subject, gate.clock.wall_ms())
         except LedgerUnavailable as error:
-            log.warning("the audit log lacks who came to the console", who=who, error=str(error))
+            self.gate.telemetry.report(ConsoleUnrecorded(str(error), who))
 
     def _to_sign_in(self, request: Request) -> Response:
         if request.method != "GET" or "x-console-part" in request.headers:

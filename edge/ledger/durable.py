@@ -26,6 +26,7 @@ from edge.ledger.subjects import struck_name
 from edge.ledger.unwritten import UnwrittenDecision, UnwrittenDecisions, described
 from edge.ledger.violations import Violation, make_violation
 from edge.names import compared
+from edge.telemetry.records import JournalAdopted, LedgerRefused, Record
 
 _ROOM_BYTES = 1024 * 1024
 """A disk with less free is full. A ledger in a file can be opened with that much."""
@@ -38,6 +39,10 @@ _CUT_MARGIN_S = 0.25
 log = structlog.get_logger(__name__)
 
 
+def _unheard(record: Record) -> None:
+    """Where nobody takes records, as in a command."""
+
+
 class DurableLedger(Ledger):
     """A ledger whose violations, incidents and marks fall back to the journal. ``reconcile`` moves them
     back.
@@ -46,6 +51,8 @@ class DurableLedger(Ledger):
     unforeseen errors too. The actions of people have no fallback: they get the error.
     """
 
+    _report: Callable[[Record], None]
+    """To telemetry."""
     _journal: Journal
     _journal_lock: threading.Lock
     _away: bool
@@ -70,6 +77,7 @@ class DurableLedger(Ledger):
         gate: str = "",
         busy_timeout_ms: int = 500,
         reserve_bytes: int = 0,
+        report: Callable[[Record], None] = _unheard,
     ) -> Self:
         """Opens ledger and journal. Moves what an earlier process left in the journal to the ledger.
 
@@ -78,17 +86,26 @@ class DurableLedger(Ledger):
         """
         kept = Journal(journal, reserve_bytes)
         try:
-            return cls._opened(url, kept, journal, gate, busy_timeout_ms)
+            return cls._opened(url, kept, journal, gate, busy_timeout_ms, report)
         except LedgerUnavailable as error:
             if kept.keep_reserve().left_bytes < _ROOM_BYTES or not _is_full(journal.parent):
                 raise
             log.warning("the disk is full; the journal's reserve opens the ledger", error=str(error))
             kept.release_reserve()
-            return cls._opened(url, kept, journal, gate, busy_timeout_ms)
+            return cls._opened(url, kept, journal, gate, busy_timeout_ms, report)
 
     @classmethod
-    def _opened(cls, url: str | Path, kept: Journal, path: Path, gate: str, busy_timeout_ms: int) -> Self:
+    def _opened(
+        cls,
+        url: str | Path,
+        kept: Journal,
+        path: Path,
+        gate: str,
+        busy_timeout_ms: int,
+        report: Callable[[Record], None],
+    ) -> Self:
         ledger = super().open(url, gate=gate, busy_timeout_ms=busy_timeout_ms)
+        ledger._report = report
         ledger._journal = kept
         ledger._journal_lock = threading.Lock()
         ledger._away = False
@@ -97,7 +114,7 @@ class DurableLedger(Ledger):
         ledger._waiting = None
         ledger._adopted = []
         ledger._cuts = ThreadPoolExecutor(1, thread_name_prefix="ledger-cut")
-        ledger.unwritten = UnwrittenDecisions(path.with_suffix(".unwritten"))
+        ledger.unwritten = UnwrittenDecisions(path.with_suffix(".unwritten"), report)
         try:
             ledger.reconcile()
             ledger.unwritten.take_note(ledger._is_missing)
@@ -168,7 +185,7 @@ class DurableLedger(Ledger):
         except Exception as error:
             # A cut must not depend on the ledger.
             if _is_refusal(error):
-                log.critical("ledger refuses the violation; it goes to the journal", error=str(error))
+                self._report(LedgerRefused("violation", str(error)))
             else:
                 self._goes_away(error)
         return self._record_in_journal(incident, sanction, wall_ms)
@@ -236,7 +253,7 @@ class DurableLedger(Ledger):
 
     def _goes_away(self, error: Exception) -> None:
         if not isinstance(error, LedgerUnavailable):
-            log.critical("unforeseen ledger error", exc_info=error)
+            log.error("unforeseen ledger error", exc_info=error)
         if not self._away:
             self._away = True
             log.warning("ledger is away; decisions go to the journal", error=str(error))
@@ -310,7 +327,7 @@ class DurableLedger(Ledger):
                 if self._journal.clear(self._home, self._refused):
                     self._home, self._refused, self._waiting = 0, [], {}
             crash_point("reconcile.cleared")
-            log.info("journal was moved to the ledger", blocks=len(self._adopted))
+            self._report(JournalAdopted(len(self._adopted)))
 
     def _adopt(self, entry: Entry) -> None:
         try:
@@ -329,7 +346,7 @@ class DurableLedger(Ledger):
             raise
         except (GateError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
             # What one entry says must not hold up the others.
-            log.critical("ledger refuses an entry of the journal", error=str(error))
+            self._report(LedgerRefused("journal entry", str(error)))
             self._refused.append(entry)
 
 

@@ -20,6 +20,7 @@ from edge.ledger.blocks import Revision
 from edge.ledger.change_listener import ChangeListener
 from edge.ledger.ledger import Ledger
 from edge.policy import Policy
+from edge.telemetry.records import CommitsLost, PolicyUnusable, Record
 
 _AT_ONCE = 100
 """Most changes handed over together; the receiver's event loop handles them in one go."""
@@ -50,6 +51,7 @@ class FleetFeed:
         on_failure: Callable[[Exception], None],
         poll_ms: int = 500,
         on_away: Callable[[bool], None] = lambda away: None,
+        report: Callable[[Record], None] = lambda record: None,
     ) -> None:
         """``on_away`` is told when news stop coming (True), and when everything is up to date again."""
         self._ledger = ledger
@@ -65,6 +67,7 @@ class FleetFeed:
         self._thread = threading.Thread(target=self._run, name="fleet-feed", daemon=True)
         self._away = False
         self._on_away = on_away
+        self._report = report
 
     def start(self) -> None:
         self._thread.start()
@@ -102,11 +105,7 @@ class FleetFeed:
         while not self._stopping.is_set():
             changes = self._ledger.changes_after(self._revision, _AT_ONCE)
             if changes is None:
-                log.critical(
-                    "the ledger's database has come back without changes that were committed: every block "
-                    "and the policy are read again; what was lost must be decided anew",
-                    known_revision=self._revision.number,
-                )
+                self._report(CommitsLost(self._revision.number))
                 self._revision, self._policy_version = Revision(), 0
                 continue
             if changes.blocks:
@@ -125,7 +124,7 @@ class FleetFeed:
         except InvalidInput as error:
             # A gate of a later version may have stored a policy that this one cannot read.
             self._ledger.unknown_rows.note("policies", str(version), str(error))
-            log.critical("the fleet's policy cannot be used here", version=version, error=str(error))
+            self._report(PolicyUnusable(version, str(error)))
         else:
             if policy is not None:
                 self._on_policy(policy)
@@ -135,7 +134,5 @@ class FleetFeed:
         if away != self._away:
             self._away = away
             self._on_away(away)
-            if away:
+            if away:  # What follows its end is on_away's.
                 log.warning("no news from the fleet", error=why)
-            else:
-                log.info("news from the fleet again", revision=self._revision.number)

@@ -22,6 +22,7 @@ from edge.durable_files import write_file
 from edge.errors import ConfigError
 from edge.ledger.journal_entries import Entry, Marked, Opened, StreamCut, Violated
 from edge.settings_file import read_settings_file
+from edge.telemetry.records import DecisionLost, Record
 
 _VIOLATION, _INCIDENT = "violation", "incident"
 NOTE_BYTES: Final = 128 * 1024
@@ -50,7 +51,8 @@ class UnwrittenDecision:
 class UnwrittenDecisions:
     """The decisions held in memory alone, by what they are about. Thread-safe. No method raises."""
 
-    def __init__(self, note: Path) -> None:
+    def __init__(self, note: Path, report: Callable[[Record], None] = lambda record: None) -> None:
+        self._report = report
         self._held: dict[tuple[str, ...], Entry] = {}
         self._lock = threading.Lock()
         self._note = UnwrittenNote(note)
@@ -79,14 +81,7 @@ class UnwrittenDecisions:
         if room:
             self._changed(entry)
         else:
-            about = described(entry)
-            log.error(
-                "a decision was in memory alone, and is lost: too many are held",
-                what=about.what,
-                subject=about.subject,
-                category=about.category,
-                most=MOST_HELD,
-            )
+            self._report(DecisionLost(**asdict(described(entry)), earlier_run=False))
 
     def written(self, entry: Entry) -> None:
         """Drops a decision that is on disk now."""

@@ -9,8 +9,10 @@ from typing import Any
 
 from starlette.responses import PlainTextResponse, Response
 
+from edge.domain import Publish
 from edge.errors import InvalidInput
 from edge.servers.hook_body import parse_object
+from edge.servers.publish_arguments import PublishArguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,8 @@ class Dialect:
     """Whether an answer lets a publish in."""
     refuse: Callable[[str], Response]
     """An answer that lets nobody in, with the reason."""
+    publish: Callable[[bytes, PublishArguments], Publish]
+    """The publish that a body asks about. Raises InvalidInput."""
     ours: Callable[[bytes], bool] = lambda body: False
     """Whether a body is for the gate alone."""
 

@@ -10,6 +10,7 @@ from edge.errors import GateError
 from edge.reasons import AdmissionReason
 from edge.servers.connector import CutAttempt, CutTarget
 from edge.servers.gatekeeper import Admission
+from edge.telemetry.records import ServerNoticed
 
 
 @dataclass
@@ -33,6 +34,7 @@ class GatekeeperDouble:
     seen: list[str] = field(default_factory=list)
     turned: list[tuple[str, str]] = field(default_factory=list)
     """Broadcaster and reason of what the hooks have refused by themselves."""
+    notices: list[ServerNoticed] = field(default_factory=list)
 
     async def admit(self, publish: Publish) -> Admission:
         self.publishes.append(publish)
@@ -41,6 +43,9 @@ class GatekeeperDouble:
 
     def turned_away(self, publish: Publish, reason: str, detail: str = "") -> None:
         self.turned.append((publish.broadcaster, reason))
+
+    def noticed(self, notice: ServerNoticed) -> None:
+        self.notices.append(notice)
 
     async def attach(self, stream_id: StreamId, url: str) -> None:
         self.seen.append(f"attach {stream_id} {url}")

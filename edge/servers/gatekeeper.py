@@ -8,6 +8,7 @@ from typing import Protocol
 from edge.domain import Publish, StreamId
 from edge.notices import Notice
 from edge.reasons import AdmissionReason
+from edge.telemetry.records import ServerNoticed
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,10 @@ class Gatekeeper(Protocol):
 
         ``reason`` is a stable word. ``detail`` is text for people, without the stream's name.
         """
+        ...
+
+    def noticed(self, notice: ServerNoticed) -> None:
+        """Reports what a hook has noticed about its ingest server."""
         ...
 
     async def attach(self, stream_id: StreamId, url: str) -> None:

@@ -10,6 +10,7 @@ from edge.servers.connector import Connector, ServerConnector
 from edge.servers.gatekeeper import Gatekeeper
 from edge.servers.hook_http import ServerHooks
 from edge.servers.kind import AnyKind
+from edge.servers.publish_arguments import PublishArguments
 from edge.servers.settings import ServerSection
 from edge.servers.upstream_hook import Chain, ChainedHooks, Upstream
 
@@ -41,11 +42,13 @@ class IngestServers:
         secret = self._hook_secret
         each: list[ServerHooks] = []
         for kind, section, connector in self._servers:
-            hooks = kind.hooks(gatekeeper, connector, section, secret)
+            hooks: ServerHooks = kind.hooks(gatekeeper, connector, section, secret)
             upstream = Upstream.of(section)
-            each.append(
-                hooks if upstream is None else ChainedHooks(hooks, Chain(upstream, kind.dialect, secret))
-            )
+            if upstream is not None:
+                arguments = PublishArguments.of(section)
+                chain = Chain(upstream, kind.dialect, secret, gatekeeper, arguments)
+                hooks = ChainedHooks(hooks, chain)
+            each.append(hooks)
         self._hooks += each
         return each
 

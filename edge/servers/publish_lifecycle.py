@@ -13,15 +13,16 @@ import random
 import time
 from functools import partial
 
-import structlog
 from cachetools import FIFOCache
 
 from edge.background import BackgroundTasks
 from edge.backoff import backoff_ms
 from edge.domain import Publish, StreamId
 from edge.errors import GateError, NotFound
+from edge.reasons import ServerNotice
 from edge.servers.connector import FIRST_RETRY_MS, MAX_RETRY_MS, ApiConnector, CutTarget
 from edge.servers.gatekeeper import Admission, Gatekeeper
+from edge.telemetry.records import ServerNoticed
 
 _LOOK_S = 0.02
 _MAX_LOOK_S = 0.5
@@ -29,8 +30,6 @@ _EXPEL_ATTEMPTS = 12
 _GONE_LOOKS = 2
 _LATE_LOOK_S = 10.0
 _REMEMBERED = 4096
-
-log = structlog.get_logger(__name__)
 
 
 class Follower:
@@ -122,7 +121,7 @@ class Follower:
             await self._not_started(stream_id, publish, target, resumed)
             return
         if live is None:
-            log.warning("the server's state is not known, watching by name", stream_id=stream_id)
+            self._notice(stream_id, publish, ServerNotice.STATE_UNKNOWN)
         else:
             await self._take_place(stream_id, publish)
         if not await self._gatekeeper.still_admitted(stream_id):
@@ -151,26 +150,20 @@ class Follower:
         A server may not know the connection yet, as OvenMediaEngine before there is media. Then the name is
         looked at for some more time.
         """
-        log.info("an admitted publish did not start", stream_id=stream_id, server=publish.server)
+        self._notice(stream_id, publish, ServerNotice.NOT_STARTED)
         if not self._is_the_last(stream_id, publish):
             return
         expected = await self._gone(stream_id, publish)
         if await self._expel(publish) or resumed:
             return
         if expected and not await self._is_taken(publish):
-            log.critical(
-                "an admitted publish did not start and its connection is not found: has it gone, or does it"
-                " publish, unwatched, under another reference?",
-                stream_id=stream_id,
-                server=publish.server,
-                app=publish.app,
-            )
+            self._notice(stream_id, publish, ServerNotice.LOST)
         deadline = time.monotonic() + self._late_s
         while time.monotonic() < deadline and self._is_the_last(stream_id, publish):
             await asyncio.sleep(min(_LATE_LOOK_S, self._late_s))
             late = await self._publishing(target)
             if late and self._is_the_last(stream_id, publish):
-                log.warning("a publish that started too late to be watched is cut", stream_id=stream_id)
+                self._notice(stream_id, publish, ServerNotice.LATE)
                 await self._expel(publish)
                 return
 
@@ -240,8 +233,11 @@ class Follower:
                 return found
             pause_ms = backoff_ms(attempt, FIRST_RETRY_MS, MAX_RETRY_MS, random.random())
             await asyncio.sleep(pause_ms / 1000)
-        log.error("a refused publisher is still connected", server=publish.server, app=publish.app)
+        self._notice("", publish, ServerNotice.STAYS)
         return True
+
+    def _notice(self, stream_id: str, publish: Publish, what: ServerNotice) -> None:
+        self._gatekeeper.noticed(ServerNoticed(publish.server, publish.app, stream_id, what))
 
 
 def cut_target(stream_id: StreamId, publish: Publish) -> CutTarget:

@@ -8,6 +8,7 @@ that a redirect or a new name reaches it. Both are told the end of a publish.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -21,8 +22,10 @@ from starlette.types import Message
 from edge.domain import Publish, StreamId
 from edge.errors import InvalidInput
 from edge.servers.dialect import Dialect
+from edge.servers.gatekeeper import Gatekeeper
 from edge.servers.hook_body import MAX_BODY_BYTES
 from edge.servers.hook_http import ServerHooks, bounded_body, check_secret
+from edge.servers.publish_arguments import PublishArguments
 from edge.servers.settings import ServerSection
 
 MAX_ANSWER_BYTES = 64 * 1024
@@ -52,18 +55,25 @@ class Upstream:
 
 
 class Chain:
-    """Puts the platform's hook before the gate's. ``secret``: that the gate's hook must carry."""
+    """Puts the platform's hook before the gate's. ``secret``: that the gate's hook must carry.
+
+    ``gatekeeper`` learns whom the platform refuses. ``arguments``: those of a publish URL that count.
+    """
 
     def __init__(
         self,
         upstream: Upstream,
         dialect: Dialect,
         secret: str | None,
+        gatekeeper: Gatekeeper,
+        arguments: PublishArguments,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._upstream = upstream
         self._dialect = dialect
         self._secret = secret
+        self._gatekeeper = gatekeeper
+        self._arguments = arguments
         self._client = httpx.AsyncClient(timeout=upstream.timeout_s, trust_env=False, transport=transport)
 
     def route(self, route: Route) -> Route:
@@ -93,13 +103,19 @@ class Chain:
             return theirs if theirs is not None and self._dialect.accepts(ours) else ours
         if theirs is None:
             if not self._upstream.allow_on_failure:
+                self._turned_away(body, "the platform does not answer")
                 return self._dialect.refuse("the platform does not answer")
             return await gate(_replayed(request, body))
         if not self._dialect.accepts(theirs):
-            log.info("publish refused", reason="upstream", status=theirs.status_code)
+            self._turned_away(body, f"the platform answers {theirs.status_code}")
             return theirs
         ours = await gate(_replayed(request, body, theirs))
         return theirs if self._dialect.accepts(ours) else ours
+
+    def _turned_away(self, body: bytes, detail: str) -> None:
+        """Reports a publish that never reached the gate."""
+        with contextlib.suppress(InvalidInput):  # What nobody can read is no publish.
+            self._gatekeeper.turned_away(self._dialect.publish(body, self._arguments), "upstream", detail)
 
     async def _ask(self, request: Request, body: bytes) -> Response | None:
         """The platform's answer; None when there is none that can be used."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-import structlog
-
 from edge.background import BackgroundTasks
 from edge.contract.gen import worker_pb2
 from edge.domain import Block, Severity, Strike, SubjectKind
@@ -16,10 +14,8 @@ from edge.reasons import VerdictReason
 from edge.supervise.context import Context
 from edge.supervise.enforcer import Enforcer
 from edge.supervise.policy_in_force import PolicyInForce
-from edge.telemetry.records import BlockChanged, BlockLifted, BlockMade
+from edge.telemetry.records import BlockChanged, BlockLifted, BlockMade, CutUnrecorded, PolicyChanged
 from edge.turns import in_turns
-
-log = structlog.get_logger(__name__)
 
 
 class OperatorActions:
@@ -55,7 +51,7 @@ class OperatorActions:
         context = self._context
         if policy == context.policy:
             return None
-        log.info("policy in force", version=policy.version, before=context.policy.version)
+        context.telemetry.report(PolicyChanged(policy.version, context.policy.version))
         recased = policy.names != context.policy.names
         context.take_policy(PolicyInForce(policy))
         return self._tasks.start(self._tell_streams(context.in_force, recased=recased))
@@ -123,7 +119,7 @@ class OperatorActions:
                 who = stream.publish.broadcaster
                 block = await self._recorded_block(SubjectKind.BROADCASTER, who, "", block_ms, reason, by)
         except LedgerUnavailable as error:
-            log.error("cut by hand while the ledger is away", stream_id=stream.id, by=by, reason=reason)
+            context.telemetry.report(CutUnrecorded(stream.id, stream.publish, reason, by))
             self._enforcer.cut_without_strike(stream, VerdictReason.OPERATOR)
             if block_ms is None:
                 return None

@@ -22,7 +22,7 @@ from edge.domain import Incident, Signal, SignalSource
 from edge.errors import BankError, GateError
 from edge.match import RunawayGuard
 from edge.match.bank.manifest import read_manifest
-from edge.telemetry.records import BankEntryRanAway
+from edge.telemetry.records import BankEntryRanAway, BankingFailed, IncidentBanked
 from edge.telemetry.telemetry import Telemetry
 
 FINGERPRINT_S = 600.0
@@ -84,15 +84,11 @@ class BankUpdates:
         if code == _TEMPORARY:
             raise BankError(error)
         if code != 0:
-            log.error("incident not banked", incident_id=incident.id, error=error)
+            self._telemetry.report(BankingFailed(incident.id, BankingState.FAILED.value, error, 0))
             return Banking(BankingState.FAILED, stretch_ms=stretch_ms, detail=error)
         banked = _banked(stretch_ms, said)
-        log.info(
-            "incident is known footage now" if banked.frames else "nothing of an incident is known footage",
-            incident_id=incident.id,
-            frames=banked.frames,
-            left_out={reason.value: frames for reason, frames in banked.left_out.items()},
-        )
+        left_out = {reason.value: frames for reason, frames in banked.left_out.items()}
+        self._telemetry.report(IncidentBanked(incident.id, banked.frames, left_out))
         if banked.frames:
             self._changed()
         return banked

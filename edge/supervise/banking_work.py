@@ -14,8 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-import structlog
-
 from edge.backoff import backoff_ms
 from edge.banking import Banking, BankingState, NothingBanked
 from edge.domain import Incident, IncidentState
@@ -23,6 +21,7 @@ from edge.errors import EvidenceErased, GateError, LedgerUnavailable
 from edge.supervise.bank_updates import BankUpdates
 from edge.supervise.context import Context
 from edge.supervise.incident_progress import IncidentProgress
+from edge.telemetry.records import BankingFailed
 
 POLL_S: Final = 5.0
 """Pause between two looks at the record, for what people decide at other gates."""
@@ -30,8 +29,6 @@ FIRST_PAUSE_MS: Final = 1_000
 MOST_PAUSE_MS: Final = 300_000
 
 Bring = Callable[[Incident], Awaitable[Incident | None]]
-
-log = structlog.get_logger(__name__)
 
 
 class BankingWork:
@@ -128,13 +125,7 @@ class BankingWork:
         failures = self._failures.get(incident.id, (0, 0.0))[0] + 1
         pause_ms = backoff_ms(failures, FIRST_PAUSE_MS, MOST_PAUSE_MS)
         self._failures[incident.id] = failures, self._now_ms() + pause_ms
-        log.error(
-            "known footage not brought up to date: tried again",
-            incident_id=incident.id,
-            banking=banking.state.value,
-            failures=failures,
-            error=error,
-        )
+        self._context.telemetry.report(BankingFailed(incident.id, banking.state.value, error, failures))
         if banking.detail != error:
             await self._record(incident, replace(banking, detail=error))
 

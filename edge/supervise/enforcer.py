@@ -11,8 +11,6 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-import structlog
-
 from edge.background import BackgroundTasks, task_health
 from edge.clock import Clock, EventTimes
 from edge.config import LimitsSection
@@ -47,6 +45,8 @@ from edge.telemetry.records import (
     CutUnconfirmed,
     Flagged,
     FlaggedAgain,
+    IncidentUnrecorded,
+    ViolationHeld,
     ViolationRecorded,
 )
 from edge.telemetry.telemetry import Telemetry
@@ -55,8 +55,6 @@ from edge.workers.pool import WorkerPool
 
 _RECORD_S = 1.0
 """How long an incident's record waits for the proof of its cut before it is written without it."""
-
-log = structlog.get_logger(__name__)
 
 
 class Enforcer:
@@ -97,7 +95,7 @@ class Enforcer:
         self._tasks = BackgroundTasks()
         self._recording = BackgroundTasks()
         """Of violations. They are never cancelled."""
-        self._progress = IncidentProgress(ledger, executor)
+        self._progress = IncidentProgress(ledger, executor, telemetry)
         self._evidence = EvidenceRequests(evidence_dir, pool, self._progress, telemetry, clock, self._tasks)
         self.ongoing = OngoingIncidents(
             ledger,
@@ -316,7 +314,7 @@ class Enforcer:
             self._view.add_block(block)
         crash_point("cut.visible")
         for block in blocks:
-            self._telemetry.report(BlockMade(block, block.created_by))
+            self._telemetry.report(BlockMade(block, block.created_by, stream.id))
         if violation is not None:
             incident = dataclasses.replace(incident, durable_ms=self._now_ms(stream))
         longest = max(blocks, key=lambda block: block.until_ms, default=None)
@@ -449,7 +447,7 @@ class Enforcer:
         try:
             await self._executor.call(self._ledger.record_incident, incident, incident.created_ms)
         except Exception as error:  # No error may hide the incident from reviewers.
-            log.error("incident is not on record yet", incident_id=incident.id, error=str(error))
+            self._telemetry.report(IncidentUnrecorded(incident, str(error)))
             return False
         return True
 
@@ -460,7 +458,7 @@ class Enforcer:
             await self._executor.back()
             if await self._recorded(incident):
                 return
-        log.critical("incident given up", incident_id=incident.id)
+        self._telemetry.report(IncidentUnrecorded(incident, "no attempt worked", given_up=True))
 
     async def _mark_asked(self, incident: Incident) -> None:
         await self._progress.cut_asked(incident.id, incident.cut_asked_ms or 0, incident.durable_ms)
@@ -475,7 +473,7 @@ class Enforcer:
                 )
             except Exception as error:
                 if not isinstance(error, LedgerUnavailable):
-                    log.critical("a block is held in memory only", incident_id=incident.id, error=str(error))
+                    self._telemetry.report(ViolationHeld(incident, str(error)))
                 continue
             for block in violation.blocks:
                 self._view.add_block(block)

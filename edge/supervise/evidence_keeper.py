@@ -25,7 +25,7 @@ from edge.reasons import AlarmReason
 from edge.retention import ErasedWhy, HeldEvidence, RetentionPlan, RetentionRules, plan_erasures
 from edge.supervise.alarms import Alarm, Alarms
 from edge.supervise.context import Context
-from edge.telemetry.records import GATE
+from edge.telemetry.records import GATE, ErasureDone, ErasureUnrecorded
 
 _SWEEP_S: Final = 60.0
 _AT_ONCE: Final = 500
@@ -249,14 +249,10 @@ class EvidenceKeeper:
                     context.clock.wall_ms(),
                 )
             except GateError as error:
-                log.critical(
-                    "evidence is erased, and not yet on record so",
-                    incident_id=held.incident_id,
-                    files=[(file.name, file.sha256) for file in files],
-                    error=str(error),
-                )
+                proof = tuple((file.name, file.sha256) for file in files)
+                context.telemetry.report(ErasureUnrecorded(held.incident_id, proof, str(error), by))
                 raise
-        log.info("evidence erased", incident_id=held.incident_id, why=why.value, files=len(files), by=by)
+        context.telemetry.report(ErasureDone(held.incident_id, why.value, len(files), by))
 
 
 async def _file_of(store: EvidenceStore, name: str, known: str | None) -> ErasedFile | None:

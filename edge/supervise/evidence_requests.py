@@ -8,7 +8,6 @@ import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
-import structlog
 from cachetools import LRUCache
 
 from edge.background import BackgroundTasks
@@ -19,15 +18,13 @@ from edge.errors import InvalidInput, WorkerLost
 from edge.evidence import INCOMING, Sampling, take_in, write_incident_record
 from edge.supervise.incident_progress import IncidentProgress
 from edge.supervise.score_track import ScoreTrack
-from edge.telemetry.records import EvidenceMissing, EvidenceSaved
+from edge.telemetry.records import EvidenceCutShort, EvidenceMissing, EvidenceSaved, IncidentRecordMissing
 from edge.telemetry.telemetry import Telemetry
 from edge.workers.pool import WorkerPool
 
 _CLIP_S = 30.0
 _BEFORE_MS = 10_000
 _MOST_LATE = 256
-
-log = structlog.get_logger(__name__)
 
 
 class SavedClip(NamedTuple):
@@ -73,6 +70,10 @@ class EvidenceRequests:
         """Scores of the streams whose clips are being written."""
         self._scores: dict[str, tuple[ScorePoint, ...]] = {}
         """The same once the clip is written, until they are on record."""
+
+    def ends_at_verdict(self, incident_id: str, error: str) -> None:
+        """Reports that a clip could not go on."""
+        self._telemetry.report(EvidenceCutShort(incident_id, error))
 
     def save_clip(
         self, incident: Incident, seed: bytes, scores: ScoreTrack | None = None
@@ -143,7 +144,7 @@ class EvidenceRequests:
             # What goes before the clip explains its first scores.
             self._scores[incident.id] = track.points(clip.span_pts_ms[0] - _BEFORE_MS)
         if error and longer:
-            log.warning("the clip ends at the verdict", incident_id=incident.id, error=error)
+            self.ends_at_verdict(incident.id, error)
             return incident
         if error:
             self._telemetry.report(EvidenceMissing(incident.id, error))
@@ -171,7 +172,7 @@ class EvidenceRequests:
                 write_incident_record, incident, self._directory, sampling, scores, clip_late_ms
             )
         except OSError as error:
-            log.error("no record beside the clip", incident_id=incident.id, error=str(error))
+            self._telemetry.report(IncidentRecordMissing(incident.id, str(error)))
 
 
 def _saved(event: worker_pb2.EvidenceSaved, seed: bytes) -> SavedClip:

@@ -10,6 +10,7 @@ from edge.errors import GateError
 from edge.ledger import AdmissionView
 from edge.supervise.clock_jumps import ClockJumps
 from edge.supervise.context import Context
+from edge.telemetry.records import ClockStepped, ClockTrusted
 
 _EXPIRE_MS = 600_000
 _SETTLE_MS = 5_000
@@ -61,16 +62,11 @@ class Expiry:
             self._stepped = True
             if now - self._said_ms >= _SAY_MS:
                 self._said_ms = now
-                log.critical(
-                    "the wall clock has stepped: blocks begin and end by it, but nothing is put on record as "
-                    "lapsed until it can be trusted again; check the machine's time service",
-                    step_s=round(step_ms / 1000),
-                    wait_s=wait_s,
-                )
+                self._context.telemetry.report(ClockStepped(round(step_ms / 1000), wait_s))
         trusted = self._steps.wait_ms == 0.0
         if trusted and self._stepped:
             self._stepped = False
-            log.info("the wall clock is trusted again")
+            self._context.telemetry.report(ClockTrusted())
         return trusted
 
     async def _put_on_record(self) -> None:

@@ -65,11 +65,16 @@ from edge.supervise.usage_counter import UsageCounter
 from edge.supervise.worker_events import WorkerEventHandler
 from edge.supervise.worker_folders import WorkerFolders
 from edge.telemetry.records import (
+    Announced,
     CallBroken,
+    EndUnknown,
     LedgerRowsUnknown,
     PoolSnapshot,
+    Record,
     ReviewsWaiting,
+    ServerNoticed,
     StreamsRestored,
+    StreamsUnwatched,
     TaskFailed,
     TurnedAway,
 )
@@ -308,6 +313,9 @@ class Gate:
             def news_away(away: bool) -> None:
                 loop.call_soon_threadsafe(self.executor.news_away, away)
 
+            def report_soon(record: Record) -> None:
+                loop.call_soon_threadsafe(self.telemetry.report, record)
+
             self._feed = FleetFeed(
                 self.ledger,
                 take,
@@ -316,6 +324,7 @@ class Gate:
                 policy_version=context.policy.version,
                 on_failure=failed,
                 on_away=news_away,
+                report=report_soon,
             )
             self._feed.start()
 
@@ -331,7 +340,7 @@ class Gate:
                 if await self.executor.person(
                     self._context.operator_ledger.announce_gate, url, self.clock.wall_ms()
                 ):
-                    log.info("announced to the fleet", url=url)
+                    self.telemetry.report(Announced(url))
                 return
             except LedgerUnavailable as error:
                 log.warning("other gates do not know yet where this one is", error=str(error))
@@ -352,7 +361,7 @@ class Gate:
             except CapacityExceeded as error:
                 unwatched, why = unwatched + 1, str(error)
         if unwatched:
-            log.error("streams of an earlier run are not watched", streams=unwatched, error=why)
+            self.telemetry.report(StreamsUnwatched(unwatched, why))
         self._context.telemetry.report(StreamsRestored(len(self.registry)))
         await self._enforcer.every_block_applies()
 
@@ -403,6 +412,10 @@ class Gate:
         """Reports a publish that a hook has refused by itself."""
         self._context.telemetry.report(TurnedAway(publish, reason, detail))
 
+    def noticed(self, notice: ServerNoticed) -> None:
+        """Reports what a hook has noticed about an ingest server."""
+        self._context.telemetry.report(notice)
+
     def wants_pull(self, server: str) -> bool:
         """Whether the gate itself pulls the streams of this kind of server."""
         return server in self._pulled_servers
@@ -430,7 +443,7 @@ class Gate:
         stream = self.registry.by_connection(server, connection)
         if stream is None:
             if not self._enforcer.orphans.closed(server, connection):
-                log.info("an unknown publish ended", server=server, connection=connection)
+                self.telemetry.report(EndUnknown(server))
             return
         if stream.cutting:
             self.router.cut_publisher_gone(stream)

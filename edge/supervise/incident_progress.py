@@ -14,6 +14,8 @@ from edge.ledger import DurableLedger
 from edge.reasons import UnconfirmedReason, VerdictReason
 from edge.supervise.ledger_executor import LedgerExecutor
 from edge.supervise.live_stream import LiveStream
+from edge.telemetry.records import MarkLost
+from edge.telemetry.telemetry import Telemetry
 
 RETRY_S = 1.0
 RETRIES = 3600
@@ -27,7 +29,8 @@ class IncidentProgress:
     An incident that is not found is on its way from the journal to the ledger, so its mark is retried too.
     """
 
-    def __init__(self, ledger: DurableLedger, executor: LedgerExecutor) -> None:
+    def __init__(self, ledger: DurableLedger, executor: LedgerExecutor, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
         self._ledger = ledger
         self._executor = executor
 
@@ -87,4 +90,4 @@ class IncidentProgress:
                 # Each call to a ledger that is away takes half a second. Many callers would delay noticing
                 # its return.
                 await self._executor.back()
-        log.error("mark on an incident given up", mark=mark.__name__, of=args[0])
+        self._telemetry.report(MarkLost(str(args[0]), mark.__name__))

@@ -11,8 +11,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import structlog
-
 from edge.config import Settings
 from edge.detect import PackFiles, default_model_directory, read_pack
 from edge.detect.default_policy import policy_for
@@ -23,6 +21,7 @@ from edge.policy import Policy
 from edge.reasons import AlarmReason
 from edge.supervise.alarms import Alarm, Alarms
 from edge.supervise.context import Context
+from edge.telemetry.records import ModelChanged
 
 PART = "model"
 DEFAULT_BUDGET_MS = 6.0
@@ -31,8 +30,6 @@ _MARGIN = 1.1
 _UNBOUNDED_MS = 1e9
 _CHECK_S = 60.0
 _THRESHOLDS = ("raise_at", "flag_at", "cut_at")
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +124,9 @@ class ModelSwap:
             pool.forget_model()
             raise
         pool.use_model(files.directory, choice.digest)
-        log.info(
-            "model in force",
-            name=files.manifest.name,
-            version=files.manifest.version,
-            digest=choice.digest,
-            by=choice.set_by,
-        )
+        about = files.manifest
+        changed = ModelChanged(about.name, about.version, choice.digest, choice.set_by)
+        self._context.telemetry.report(changed)
 
     async def _checked(self, place: Path, named: Path, budget_ms: float) -> float:
         """Returns the cost in milliseconds a sample. Raises ModelError if it is over the budget."""

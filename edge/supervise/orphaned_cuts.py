@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-import structlog
 from cachetools import FIFOCache
 
 from edge.background import BackgroundTasks
@@ -17,12 +16,10 @@ from edge.servers.connector import Connector, CutTarget
 from edge.supervise.authority import NOBODY, Caller
 from edge.supervise.cutter import Cutter
 from edge.supervise.incident_progress import IncidentProgress
-from edge.telemetry.records import CutGivenUp, CutProven, CutUnconfirmed
+from edge.telemetry.records import CutGivenUp, CutOfEarlierRun, CutProven, CutUnconfirmed
 from edge.telemetry.telemetry import Telemetry
 
 _REMEMBERED = 4096
-
-log = structlog.get_logger(__name__)
 
 
 class OrphanedCuts:
@@ -123,11 +120,7 @@ class OrphanedCuts:
         await self._tasks.settle(timeout_s)
 
     async def _await_caller(self, incident: Incident, times: EventTimes) -> None:
-        log.warning(
-            "a cut of an earlier run was never confirmed; its caller must confirm or ask again",
-            incident_id=incident.id,
-            server=incident.publish.server,
-        )
+        self._telemetry.report(CutOfEarlierRun(incident.stream_id, incident.publish, incident.id))
         proven = self._proven[incident.stream_id] = asyncio.Event()
         try:
             await asyncio.wait_for(proven.wait(), self._cut_limit_ms / 1000)

@@ -8,8 +8,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-import structlog
-
 from edge.background import BackgroundTasks
 from edge.clock import Clock
 from edge.contract.gen import worker_pb2
@@ -23,8 +21,6 @@ from edge.supervise.live_stream import LiveStream
 from edge.supervise.push_buffer import PushBuffer
 from edge.supervise.recording import Recording
 from edge.workers.pool import WorkerPool
-
-log = structlog.get_logger(__name__)
 
 SendMedia = Callable[[LiveStream, KeptMedia | None], Awaitable[None]]
 """Sends media of a stream to its worker, before a clip of it is requested. None: all that is kept of it."""
@@ -143,7 +139,7 @@ class Recordings:
                 saved = self._evidence.save_clip(incident, stream.seed, stream.scores)
                 longer = await self._evidence.clip(incident, saved, longer=True)
             except CapacityExceeded as error:
-                log.warning("the clip ends at the verdict", incident_id=incident.id, error=str(error))
+                self._evidence.ends_at_verdict(incident.id, str(error))
                 return
             finally:
                 if lent and not stream.life.in_worker:

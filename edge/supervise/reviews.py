@@ -42,7 +42,7 @@ class ReviewActions:
         self._context = context
         self._queue = queue
         self._actions = actions
-        self._progress = IncidentProgress(context.ledger, context.executor)
+        self._progress = IncidentProgress(context.ledger, context.executor, context.telemetry)
         self.work = BankingWork(context, bank_updates, self._progress, evidence.bring)
 
     async def case(self, incident_id: str) -> Case:

@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 from dataclasses import replace
 
-import structlog
-
 from edge.background import BackgroundTasks, task_health
 from edge.backoff import backoff_ms
 from edge.domain import Tier
@@ -19,15 +17,13 @@ from edge.supervise.live_stream import LiveStream
 from edge.supervise.stream_life import State
 from edge.supervise.stream_pulls import StreamPulls
 from edge.supervise.worker_channel import WorkerChannel
-from edge.telemetry.records import StreamMoved
+from edge.telemetry.records import PullsFail, PullWaits, StreamMoved
 
 _PULLS_TO_ALARM = 6
 _PULL_PAUSE_MS = 5_000
 _PULL_RETRY_MS = 600
 _TURN_MS = 150.0
 """After a worker is lost: longest wait for one stream's verdict before the next stream is reopened."""
-
-log = structlog.get_logger(__name__)
 
 
 class StreamReopener:
@@ -111,7 +107,7 @@ class StreamReopener:
         """Pulls a hooked stream again whose pull ended, until its publisher's end is reported."""
         stream.pulls += 1
         if stream.pulls == _PULLS_TO_ALARM:
-            log.critical("a live stream cannot be pulled", stream_id=stream.id, pulls=stream.pulls)
+            self._context.telemetry.report(PullsFail(stream.id, stream.publish, stream.pulls))
             self._failure_response.unwatched(
                 stream, DegradedReason.PULL_FAILED, f"{stream.pulls} pulls in a row gave no verdict"
             )
@@ -124,6 +120,6 @@ class StreamReopener:
                 self._pulls.open_for_hook(stream)
                 return
             except (CapacityExceeded, WorkerLost) as error:
-                log.warning("pull waits for a worker", stream_id=stream.id, error=str(error))
+                self._context.telemetry.report(PullWaits(stream.id, stream.publish, str(error)))
             except Exception as error:  # The stream is on air, and nobody else would look.
                 task_health().failed("StreamReopener.pull_again", error)

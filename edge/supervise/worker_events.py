@@ -20,7 +20,15 @@ from edge.supervise.failure_policy import FailureResponse
 from edge.supervise.live_stream import LiveStream
 from edge.supervise.model_swap import ModelSwap
 from edge.supervise.stream_router import StreamRouter
-from edge.telemetry.records import JudgedTooLate, NotJudged, NotPassed, Passed, SourceOpened, WorkerMeasured
+from edge.telemetry.records import (
+    JudgedTooLate,
+    NotJudged,
+    NotPassed,
+    Passed,
+    Record,
+    SourceOpened,
+    WorkerMeasured,
+)
 
 
 class WorkerEventHandler:
@@ -76,6 +84,9 @@ class WorkerEventHandler:
 
     def on_matching_failed(self) -> None:
         self._banks.matching_failed()
+
+    def on_record(self, record: Record) -> None:
+        self._report(record)
 
     def on_not_restarted(self) -> None:
         self._tasks.start(self._model_swap.look_after())

@@ -11,11 +11,13 @@ from typing import Any, TypeVar
 
 import structlog
 
-from edge.domain import Block, Incident, Publish, SubjectKind, Verdict, shown_account
+from edge.domain import Incident, Publish, shown_account
 from edge.reasons import UnconfirmedReason
 from edge.telemetry import records
 from edge.telemetry.log_aggregator import LogAggregator
-from edge.telemetry.records import Record
+from edge.telemetry.log_fields import block_fields, fields_of, incident_fields, publish_fields, verdict_fields
+from edge.telemetry.plain_lines import PLAIN, SERVER_NOTICES
+from edge.telemetry.records import GATE, Record
 
 R = TypeVar("R", bound=Record)
 
@@ -46,16 +48,12 @@ class LogBackend:
         self._on(records.CallBroken, lambda r: self._broken_calls.note(r.cause))
         self._on(records.NotJudged, lambda r: self._not_judged.note(r.reason, r.stream_id, r.count))
         self._on(records.WebhookFailed, self._note_webhook_failed)
-        self._on(records.SourceOpened, _source_opened)
         self._on(records.WatchingFailed, self._note_watching_failed)
         self._on(records.StreamMoved, self._note_moved)
         self._on(records.TimestampsWrong, self._note_timestamps_wrong)
         self._on(records.StreamOver, self._note_stream_over)
-        self._on(records.JudgedTooLate, _judged_too_late)
         self._on(records.BankEntryRanAway, _bank_entry_ran_away)
-        self._on(records.AlarmRaised, _alarm_raised)
         self._on(records.DecisionLost, _decision_lost)
-        self._on(records.AlarmCleared, _alarm_cleared)
         self._on(records.Flagged, _flagged)
         self._on(records.FlaggedAgain, _flagged_again)
         self._on(records.CutDecided, _cut_decided)
@@ -63,20 +61,23 @@ class LogBackend:
         self._on(records.CutUnconfirmed, _cut_unconfirmed)
         self._on(records.CutGivenUp, _cut_given_up)
         self._on(records.ViolationRecorded, _violation_recorded)
-        self._on(records.EvidenceMissing, _evidence_missing)
-        self._on(records.BlockMade, lambda r: log.info("block made", **_block(r.block), by=r.by))
-        self._on(records.BlockChanged, lambda r: log.info("block changed", **_block(r.block), by=r.by))
-        self._on(records.BlockLifted, lambda r: log.info("block lifted", **_block(r.block), by=r.by))
+        self._on(records.ServerNoticed, _server_noticed)
+        self._on(records.Reloaded, lambda r: log.info("reloaded", part=r.part, **r.taken))
+        self._on(records.IncidentUnrecorded, _incident_unrecorded)
+        self._on(records.BlockMade, _block_made)
+        self._on(records.BlockChanged, lambda r: log.info("block changed", **block_fields(r.block), by=r.by))
+        self._on(records.BlockLifted, lambda r: log.info("block lifted", **block_fields(r.block), by=r.by))
         self._on(records.IncidentReviewed, lambda r: _reviewed("incident reviewed", r.incident, r.by))
         self._on(records.ReviewUndone, lambda r: _reviewed("review undone", r.incident, r.by))
         self._on(records.ProcessContained, _process_contained)
-        self._on(records.LedgerBack, lambda _: log.info("ledger is back"))
-        self._on(records.WebhookGivenUp, _webhook_given_up)
 
     def take(self, record: Record) -> None:
         handler = self._handlers.get(type(record))
         if handler is not None:
             handler(record)
+        elif (line := PLAIN.get(type(record))) is not None:
+            level, event = line
+            getattr(log, level)(event, **fields_of(record))
 
     def flush(self) -> None:
         self._refused.flush()
@@ -96,7 +97,7 @@ class LogBackend:
         self._alike.note(
             (record.publish.app, record.publish.broadcaster),
             fields=lambda: {
-                **_publish(record.publish),
+                **publish_fields(record.publish),
                 "stream_id": record.stream_id,
                 "resembles": shown_account(record.block.subject),
                 "block_id": record.block.id,
@@ -104,20 +105,23 @@ class LogBackend:
         )
 
     def _note_refused(self, record: records.PublishRefused) -> None:
-        self._note_refusal(record.publish, record.reason, record.detail, record.block_id)
+        self._note_refusal(record.publish, record.reason, record.detail, record.block_id, by=GATE)
 
     def _note_turned_away(self, record: records.TurnedAway) -> None:
-        self._note_refusal(record.publish, record.reason, record.detail)
+        self._note_refusal(record.publish, record.reason, record.detail, by="hook")
 
-    def _note_refusal(self, publish: Publish, reason: str, detail: str, block_id: str = "") -> None:
+    def _note_refusal(
+        self, publish: Publish, reason: str, detail: str, block_id: str = "", *, by: str
+    ) -> None:
         """Aggregates refusals. A refused encoder retries in a loop, and after a failure all encoders do."""
         self._refused.note(
             (reason, publish.server, publish.app, publish.broadcaster),
             fields=lambda: {
-                **_publish(publish),
+                **publish_fields(publish),
                 "reason": reason,
                 "detail": detail,
                 "block_id": block_id,
+                "by": by,
             },
         )
 
@@ -126,7 +130,7 @@ class LogBackend:
             (record.how, record.publish.app, record.publish.broadcaster),
             fields=lambda: {
                 "stream_id": record.stream_id,
-                **_publish(record.publish),
+                **publish_fields(record.publish),
                 "how": record.how.value,
             },
         )
@@ -137,7 +141,7 @@ class LogBackend:
             (record.reason, record.publish.server, record.publish.app, record.publish.broadcaster),
             fields=lambda: {
                 "stream_id": record.stream_id,
-                **_publish(record.publish),
+                **publish_fields(record.publish),
                 "reason": record.reason,
                 "detail": record.detail,
             },
@@ -156,7 +160,7 @@ class LogBackend:
             (record.reason, record.publish.server, record.publish.app, record.publish.broadcaster),
             fields=lambda: {
                 "stream_id": record.stream_id,
-                **_publish(record.publish),
+                **publish_fields(record.publish),
                 "reason": record.reason,
             },
         )
@@ -175,39 +179,6 @@ class LogBackend:
         )
 
 
-def _publish(publish: Publish) -> dict[str, object]:
-    """Returns where a stream came from and whose it is.
-
-    A server without accounts uses the stream's name for the broadcaster, and the name may be the key. Of
-    such a name only the beginning is shown.
-    """
-    broadcaster = publish.broadcaster
-    if broadcaster == f"{publish.app}/{publish.name}":
-        broadcaster = f"{publish.app}/{publish.name[:2]}…"
-    return {"server": publish.server, "app": publish.app, "broadcaster": broadcaster}
-
-
-def _verdict(verdict: Verdict) -> dict[str, object]:
-    return {"reason": verdict.reason, "category": verdict.category, "score": round(verdict.score, 3)}
-
-
-def _block(block: Block) -> dict[str, object]:
-    fields: dict[str, object] = {
-        "block_id": block.id,
-        "subject_kind": block.subject_kind.value,
-        "app": block.app,
-        "reason": block.reason,
-        "until_ms": block.until_ms,
-        "provisional": block.provisional,
-        "incident_id": block.incident_id or "",
-    }
-    if block.subject_kind is SubjectKind.BROADCASTER:
-        fields["broadcaster"] = shown_account(block.subject)
-    if block.subject_kind is SubjectKind.ADDRESS:
-        fields["address"] = block.subject
-    return fields
-
-
 def _process_contained(record: records.ProcessContained) -> None:
     if record.missing:
         log.warning(
@@ -220,26 +191,12 @@ def _process_contained(record: records.ProcessContained) -> None:
         log.info("a process is contained", process=record.process, in_force=record.in_force)
 
 
-def _source_opened(record: records.SourceOpened) -> None:
-    log.info("watching", stream_id=record.stream_id, codec=record.codec)
-
-
-def _judged_too_late(record: records.JudgedTooLate) -> None:
-    log.critical("a violation was seen on a stream that is over", stream_id=record.stream_id)
-
-
 def _bank_entry_ran_away(record: records.BankEntryRanAway) -> None:
     if record.quarantined:
         event = "a bank entry matches too many streams: it is quarantined and cuts no more"
     else:
-        event = "the sound of a bank entry matches too many streams: add it to a benign bank"
+        event = "the audio of a bank entry matches too many streams: add it to a benign bank"
     log.critical(event, bank=record.bank, entry=record.entry, limit=record.limit)
-
-
-def _alarm_raised(record: records.AlarmRaised) -> None:
-    log.critical(
-        "alarm", part=record.part, reason=record.reason, subject=record.subject, detail=record.detail
-    )
 
 
 def _decision_lost(record: records.DecisionLost) -> None:
@@ -259,18 +216,14 @@ def _decision_lost(record: records.DecisionLost) -> None:
     )
 
 
-def _alarm_cleared(record: records.AlarmCleared) -> None:
-    log.warning("alarm is over", part=record.part, reason=record.reason, subject=record.subject)
-
-
 def _flagged(record: records.Flagged) -> None:
     incident = record.incident
     log.info(
         "flagged",
         stream_id=incident.stream_id,
-        **_publish(incident.publish),
+        **publish_fields(incident.publish),
         incident_id=incident.id,
-        **_verdict(incident.verdict),
+        **verdict_fields(incident.verdict),
         shadow=incident.verdict.shadow,
         by=record.by,
     )
@@ -280,9 +233,9 @@ def _flagged_again(record: records.FlaggedAgain) -> None:
     log.info(
         "flagged again",
         stream_id=record.stream_id,
-        **_publish(record.publish),
+        **publish_fields(record.publish),
         incident_id=record.incident_id,
-        **_verdict(record.verdict),
+        **verdict_fields(record.verdict),
         shadow=record.verdict.shadow,
         by=record.by,
     )
@@ -292,10 +245,10 @@ def _cut_decided(record: records.CutDecided) -> None:
     log.info(
         "cut decided",
         stream_id=record.stream_id,
-        **_publish(record.publish),
+        **publish_fields(record.publish),
         incident_id=record.incident_id,
         block_id=record.block_id,
-        **_verdict(record.verdict),
+        **verdict_fields(record.verdict),
         by=record.by,
     )
 
@@ -305,7 +258,7 @@ def _cut_confirmed(record: records.CutProven) -> None:
     log.info(
         "cut confirmed",
         stream_id=record.stream_id,
-        **_publish(record.publish),
+        **publish_fields(record.publish),
         incident_id=record.incident_id,
         proof=record.proof,
         attempts=record.attempts,
@@ -318,7 +271,7 @@ def _cut_unconfirmed(record: records.CutUnconfirmed) -> None:
     log.critical(
         "cut is not confirmed; asking goes on" if asks else "a cut is not confirmed, and its caller is gone",
         stream_id=record.stream_id,
-        **_publish(record.publish),
+        **publish_fields(record.publish),
         incident_id=record.incident_id,
         attempts=record.attempts,
     )
@@ -328,7 +281,7 @@ def _cut_given_up(record: records.CutGivenUp) -> None:
     log.critical(
         "cut was never confirmed",
         stream_id=record.stream_id,
-        **_publish(record.publish),
+        **publish_fields(record.publish),
         incident_id=record.incident_id,
         error=record.error,
     )
@@ -339,23 +292,28 @@ def _violation_recorded(record: records.ViolationRecorded) -> None:
     if record.durable_in == "memory":
         log.critical(
             "block is not durable: held in memory and retried",
-            stream_id=incident.stream_id,
-            incident_id=incident.id,
+            **incident_fields(incident),
             error=record.error,
         )
     else:
-        log.debug("violation recorded", incident_id=incident.id, durable_in=record.durable_in)
+        log.debug("violation recorded", **incident_fields(incident), durable_in=record.durable_in)
 
 
-def _evidence_missing(record: records.EvidenceMissing) -> None:
-    log.error("no evidence clip", incident_id=record.incident_id, error=record.error)
+def _block_made(record: records.BlockMade) -> None:
+    log.info("block made", **block_fields(record.block), stream_id=record.stream_id, by=record.by)
+
+
+def _server_noticed(record: records.ServerNoticed) -> None:
+    level, event = SERVER_NOTICES[record.what]
+    said = {"server": record.server, "app": record.app, "stream_id": record.stream_id}
+    getattr(log, level)(event, **said, detail=record.detail)
 
 
 def _reviewed(event: str, incident: Incident, by: str) -> None:
     log.info(
         event,
         stream_id=incident.stream_id,
-        **_publish(incident.publish),
+        **publish_fields(incident.publish),
         incident_id=incident.id,
         state=incident.state.value,
         shadow=incident.verdict.shadow,
@@ -363,12 +321,9 @@ def _reviewed(event: str, incident: Incident, by: str) -> None:
     )
 
 
-def _webhook_given_up(record: records.WebhookGivenUp) -> None:
-    log.error(
-        "webhook given up",
-        event_id=record.event_id,
-        type=record.type,
-        audit_number=record.audit_number,
-        attempts=record.attempts,
-        problem=record.problem,
-    )
+def _incident_unrecorded(record: records.IncidentUnrecorded) -> None:
+    said = incident_fields(record.incident)
+    if record.given_up:
+        log.critical("incident given up", **said, error=record.error)
+    else:
+        log.error("incident is not on record yet", **said, error=record.error)

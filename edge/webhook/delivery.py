@@ -24,7 +24,14 @@ from edge.background import BackgroundTasks, task_health
 from edge.clock import Clock
 from edge.errors import GateError, LedgerUnavailable
 from edge.ledger import LedgerBase
-from edge.telemetry.records import WebhookDelivered, WebhookFailed, WebhookGivenUp, WebhookQueue
+from edge.telemetry.records import (
+    WebhookDelivered,
+    WebhookFailed,
+    WebhookGivenUp,
+    WebhookQueue,
+    WebhooksBack,
+    WebhooksStopped,
+)
 from edge.telemetry.telemetry import Telemetry
 from edge.webhook import state as files
 from edge.webhook.endpoint import Endpoint
@@ -136,7 +143,7 @@ class Delivery:
             await self._save()
         except OSError as error:
             log.warning("webhooks: the delivery state was not saved", error=str(error))
-        log.info("webhooks stop", waiting=len(self._state.waiting))
+        self._telemetry.report(WebhooksStopped(len(self._state.waiting)))
         await self._receiver.aclose()
 
     async def _run(self) -> None:
@@ -335,7 +342,7 @@ class Delivery:
             if away:
                 log.warning("webhooks wait for the ledger", error=why)
             else:
-                log.info("webhooks go on")
+                self._telemetry.report(WebhooksBack())
 
 
 def _least_tried(count: int, waiting: Iterable[Waiting]) -> list[Waiting]:

@@ -21,7 +21,7 @@ from edge.contract.gen import worker_pb2
 from edge.detect import read_pack
 from edge.domain import AccessUnit
 from edge.errors import CapacityExceeded, ConfigError, WorkerLost
-from edge.telemetry.records import WorkerLoad
+from edge.telemetry.records import Record, WorkerLoad, WorkerNotRestarted, WorkerReady
 from edge.workers import ipc_framing
 from edge.workers.model_rollout import ModelRollout
 from edge.workers.settings import WorkerSettings, WorkersSection
@@ -56,6 +56,10 @@ class WorkerEvents(Protocol):
 
     def on_matching_failed(self) -> None:
         """A worker died while it searched or read the banks. No stream is at fault."""
+        ...
+
+    def on_record(self, record: Record) -> None:
+        """Something for telemetry."""
         ...
 
     def on_not_restarted(self) -> None:
@@ -242,7 +246,7 @@ class WorkerPool:
                 await self._respawn(index)
         finally:
             self._heavy_starting = False
-        log.info("the worker for heavy streams is up", worker=index)
+        self._tell(self._events.on_record, WorkerReady("heavy"))
         if self._section.spare and self._standby is None:
             await asyncio.sleep(_SPARE_PAUSE_S)
             await self._prepare_standby()
@@ -403,7 +407,7 @@ class WorkerPool:
                 worker = await WorkerHandle.launch(self._settings)
                 self._standby = worker
                 await self._await_ready(worker)
-                log.info("a standby waits")
+                self._tell(self._events.on_record, WorkerReady("standby"))
                 return
             except Exception as error:
                 self._standby = None
@@ -521,7 +525,7 @@ class WorkerPool:
                 await self._spawn(index)
                 return
             except Exception as error:  # Whatever it is, the gate needs the worker.
-                log.critical("worker not restarted", worker=index, attempt=attempt, error=str(error))
+                self._tell(self._events.on_record, WorkerNotRestarted(index, attempt, str(error)))
                 self._tell(self._events.on_not_restarted)
                 await self._pause(attempt)
 

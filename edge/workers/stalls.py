@@ -44,5 +44,5 @@ class Stalls:
         if now - self._said_ms < _SAY_MS:
             self._unsaid += 1
             return
-        log.warning("held up outside of a job", by=what(), held_ms=round(held_ms), unsaid=self._unsaid)
+        log.warning("held up outside of a job", what=what(), held_ms=round(held_ms), unsaid=self._unsaid)
         self._said_ms, self._unsaid = now, 0

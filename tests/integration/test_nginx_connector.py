@@ -30,6 +30,7 @@ from edge.servers.nginx_rtmp.hooks import NginxRtmpHooks
 from edge.servers.nginx_rtmp.settings import NginxRtmpSection
 from edge.servers.nginx_rtmp.stat_page import Stat, StatPage
 from edge.supervise.cutter import Cutter
+from edge.telemetry.records import ServerNoticed
 from tests.second_publish import PublishesAgain, PublishesTwo
 
 pytestmark = pytest.mark.integration
@@ -62,6 +63,9 @@ class RecordingGate:
 
     def turned_away(self, publish: Publish, reason: str, detail: str = "") -> None:
         self.turned.append((publish.broadcaster, reason))
+
+    def noticed(self, notice: ServerNoticed) -> None:
+        """Nobody asks for these."""
 
     async def attach(self, stream_id: StreamId, url: str) -> None:
         if self.full:

@@ -88,7 +88,7 @@ def test_a_gate_that_stood_still_itself_keeps_its_workers(tmp_path: Path) -> Non
     config = CONFIG.replace("hang_ms = 1500", "hang_ms = 500")
     environment = {"EDGE_WORKERS__SPARE": "1", "EDGE_WORKERS__JOB_MS": "500"}
     with GateProcess(tmp_path / "gate", config=config, environment=environment) as gate:
-        until(gate.log, lambda text: "a standby waits" in text)
+        until(gate.log, lambda text: '"standby"' in text)
         workers = workers_of(gate.pid)
         assert len(workers) == 2
         for _ in range(3):
@@ -166,7 +166,7 @@ def test_the_spare_worker_takes_the_place_of_one_that_dies(number: signal.Signal
         grpc.insecure_channel(gate.grpc) as channel,
     ):
         worker, spare = until(lambda: workers_of(gate.pid), lambda pids: len(pids) == 2)
-        until(gate.log, lambda text: "a standby waits" in text)
+        until(gate.log, lambda text: '"standby"' in text)
         stub: Any = gate_pb2_grpc.GateStub(channel)
         stream_id = admit(stub).stream_id
         call = stub.Watch(requests(stream_id, extradata, repeated(units, 2), pace=0.03), timeout=TIMEOUT_S)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
-from structlog.typing import EventDict
 
 from edge.domain import Publish, StreamId
 from edge.errors import CapacityExceeded
+from edge.reasons import ServerNotice
 from edge.servers.doubles import ConnectorDouble, GatekeeperDouble
 from edge.servers.publish_lifecycle import Follower
 from edge.servers.server_double import ServerDouble
@@ -34,14 +32,8 @@ def follower(
     return Follower(gate, state, url, start_s=start_s, poll_s=poll_s, late_s=late_s)
 
 
-@pytest.fixture
-def logs() -> Iterator[list[EventDict]]:
-    with capture_logs() as entries:
-        yield entries
-
-
-def alarms(logs: list[EventDict]) -> list[str]:
-    return [entry["stream_id"] for entry in logs if entry["log_level"] == "critical"]
+def alarms(gate: GatekeeperDouble) -> list[str]:
+    return [notice.stream_id for notice in gate.notices if notice.what is ServerNotice.LOST]
 
 
 async def finished(follow: Follower, *streams: StreamId) -> None:
@@ -73,19 +65,19 @@ async def test_the_end_is_seen_in_the_state(gate: GatekeeperDouble, state: Conne
 
 @pytest.mark.parametrize("live", [set(), {"another"}])
 async def test_what_never_starts_is_never_pulled(
-    gate: GatekeeperDouble, state: ConnectorDouble, logs: list[EventDict], live: set[str]
+    gate: GatekeeperDouble, state: ConnectorDouble, live: set[str]
 ) -> None:
     state.live = live
     follow = follower(gate, state, start_s=0.05)
     follow.follow(ST1, publish("a"))
     await finished(follow, ST1)
     assert gate.seen == ["ended node-media-server a live/show"]
-    assert alarms(logs) == [ST1], "it may publish under another reference"
+    assert alarms(gate) == [ST1], "it may publish under another reference"
     await follow.aclose()
 
 
 async def test_who_has_not_started_is_not_left_connected(
-    gate: GatekeeperDouble, state: ConnectorDouble, logs: list[EventDict]
+    gate: GatekeeperDouble, state: ConnectorDouble
 ) -> None:
     state.connected = {"a", "b"}
     follow = follower(gate, state, start_s=0.05)
@@ -93,7 +85,7 @@ async def test_who_has_not_started_is_not_left_connected(
     await finished(follow, ST1)
     assert gate.seen == ["ended node-media-server a live/show"]
     assert (state.cuts, state.connected) == (["a"], {"b"})
-    assert not alarms(logs)
+    assert not alarms(gate)
     await follow.aclose()
 
 
@@ -117,7 +109,7 @@ async def test_media_that_starts_late_is_cut_at_every_server(
 
 
 async def test_who_could_not_start_since_the_name_is_taken_is_no_alarm(
-    gate: GatekeeperDouble, state: ConnectorDouble, logs: list[EventDict]
+    gate: GatekeeperDouble, state: ConnectorDouble
 ) -> None:
     state.live = {"a"}
     follow = follower(gate, state, start_s=0.05)
@@ -126,18 +118,18 @@ async def test_who_could_not_start_since_the_name_is_taken_is_no_alarm(
     follow.follow(ST2, publish("b"))
     await finished(follow, ST2)
     assert gate.seen[1:] == ["ended node-media-server b live/show"]
-    assert (state.live, alarms(logs)) == ({"a"}, [])
+    assert (state.live, alarms(gate)) == ({"a"}, [])
     await follow.aclose()
 
 
 async def test_what_ended_while_the_gate_was_away_is_no_alarm(
-    gate: GatekeeperDouble, state: ConnectorDouble, logs: list[EventDict]
+    gate: GatekeeperDouble, state: ConnectorDouble
 ) -> None:
     follow = follower(gate, state, start_s=0.05)
     follow.follow(ST1, publish("a"), resumed=True)
     await finished(follow, ST1)
     assert gate.seen == ["ended node-media-server a live/show"]
-    assert not alarms(logs)
+    assert not alarms(gate)
     await follow.aclose()
 
 
@@ -223,7 +215,7 @@ async def test_a_new_publisher_does_not_prove_the_cut_of_the_one_before(
 
 
 async def test_who_is_let_in_while_the_server_is_silent_ends_nobody(
-    gate: GatekeeperDouble, state: ConnectorDouble, logs: list[EventDict]
+    gate: GatekeeperDouble, state: ConnectorDouble
 ) -> None:
     state.live = {"a"}
     follow = follower(gate, state, start_s=0.05)
@@ -241,7 +233,7 @@ async def test_who_is_let_in_while_the_server_is_silent_ends_nobody(
     assert state.live == {"a"}
     follow.follow(ST3, publish("c"))
     await finished(follow, ST3)
-    assert not alarms(logs), "the name is still known to be the first one's"
+    assert not alarms(gate), "the name is still known to be the first one's"
     await follow.aclose()
 
 

@@ -22,6 +22,7 @@ from edge.servers.gatekeeper import Admission
 from edge.servers.http_app import create_app
 from edge.servers.installed import IngestServers
 from edge.servers.kind import AnyKind
+from edge.servers.publish_arguments import PublishArguments
 from edge.servers.server_double import SECRET as API_SECRET
 from edge.servers.server_double import HookCall, ServerDouble
 from edge.servers.upstream_hook import Chain, ChainedHooks, Upstream
@@ -82,7 +83,8 @@ async def chained(
     section = double.section()
     connector = kind.connector(section)
     upstream = Upstream("http://platform/auth?own=1", 1.0, allow_on_failure)
-    chain = Chain(upstream, kind.dialect, SECRET, httpx.MockTransport(platform))
+    arguments = PublishArguments.of(section)
+    chain = Chain(upstream, kind.dialect, SECRET, gate, arguments, httpx.MockTransport(platform))
     hooks: Any = kind.hooks(gate, connector, section, SECRET)
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(create_app([ChainedHooks(hooks, chain)])),
@@ -119,6 +121,7 @@ async def test_whom_the_platform_refuses_the_gate_never_sees(folder: str, gate: 
         response = await chain.call()
     assert (response.status_code, response.body) == (no.status_code, no.body)
     assert gate.seen == []
+    assert gate.turned == [("u42", "upstream")]
 
 
 async def test_whom_the_gate_refuses_the_platform_cannot_let_in(folder: str, gate: GatekeeperDouble) -> None:

@@ -181,7 +181,8 @@ async def test_incidents_are_banked_one_after_the_other_and_after_streams(
 async def test_what_cannot_be_banked_is_said_and_holds_nobody_up(tmp_path: Path, evidence: Path) -> None:
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"\0" * 1000)
-    known = BankUpdates(tmp_path / "banks", tmp_path / "recent", Telemetry(), ManualClock(), lambda: None)
+    telemetry = Telemetry(LogBackend())
+    known = BankUpdates(tmp_path / "banks", tmp_path / "recent", telemetry, ManualClock(), lambda: None)
     with capture_logs() as said:
         incidents = incident_with(broken), incident_with(evidence)
         banked = await asyncio.gather(*(known.confirmed(incident, STRETCH, stands) for incident in incidents))

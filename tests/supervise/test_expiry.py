@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from structlog.testing import capture_logs
 
 from edge.clock import ManualClock
 from edge.config import Settings
@@ -21,6 +20,8 @@ from edge.policy import DAY_MS, Policy
 from edge.reasons import VerdictReason
 from edge.supervise import Gate
 from edge.supervise.expiry import Expiry
+from edge.telemetry.recording import RecordingBackend
+from edge.telemetry.records import ClockStepped
 from edge.telemetry.telemetry import Telemetry
 from edge.workers.settings import WorkerSettings
 
@@ -95,16 +96,16 @@ def refused(gate: Gate, broadcaster: str = "anna") -> bool:
 
 async def test_a_clock_a_day_ahead_takes_nothing_back_for_good(gate: Gate, endings: Expiry) -> None:
     incident_id = violate(gate)
-    with capture_logs() as said:
-        clock_of(gate).now_wall_ms += DAY_MS + 20 * MINUTE_MS
-        await passes(gate, endings, 60 * MINUTE_MS)
-        assert not refused(gate), "times take effect by the clock that there is"
-        clock_of(gate).now_wall_ms -= DAY_MS + 20 * MINUTE_MS
-        await passes(gate, endings, 60 * MINUTE_MS)
+    said = RecordingBackend()
+    gate._context.telemetry = Telemetry(said)
+    clock_of(gate).now_wall_ms += DAY_MS + 20 * MINUTE_MS
+    await passes(gate, endings, 60 * MINUTE_MS)
+    assert not refused(gate), "times take effect by the clock that there is"
+    clock_of(gate).now_wall_ms -= DAY_MS + 20 * MINUTE_MS
+    await passes(gate, endings, 60 * MINUTE_MS)
     assert pardoned_by(gate, incident_id) is None
     assert refused(gate)
-    critical = [line for line in said if line["log_level"] == "critical"]
-    assert [(line["step_s"], line["wait_s"]) for line in critical] == [(87_600, 86_400), (-87_600, 600)]
+    assert said.of(ClockStepped) == [ClockStepped(87_600, 86_400), ClockStepped(-87_600, 600)]
     # When its time is really over, it lapses as usual.
     await passes(gate, endings, DAY_MS - 130 * MINUTE_MS)
     assert refused(gate)

@@ -51,7 +51,7 @@ class Restarted:
         telemetry = Telemetry(self.recorded)
         self.executor = LedgerExecutor(telemetry, lambda: self.ledger.away)
         self.cutter = Cutter()
-        marks, clock = IncidentProgress(ledger, self.executor), SystemClock()
+        marks, clock = IncidentProgress(ledger, self.executor, telemetry), SystemClock()
         self.server = HoldsOn()
         connectors: dict[str, Connector] = {HoldsOn.kind: self.server}
         self.resuming = OrphanedCuts(self.cutter, connectors, marks, telemetry, clock, limit_ms)

@@ -11,7 +11,7 @@ from edge.domain import (
     SubjectKind,
     Verdict,
 )
-from edge.reasons import AlarmReason, StampFault, UnconfirmedReason, VerdictReason
+from edge.reasons import AlarmReason, ServerNotice, StampFault, UnconfirmedReason, VerdictReason
 from edge.telemetry import records
 from edge.telemetry.records import Record
 
@@ -102,4 +102,39 @@ ONE_OF_EACH: tuple[Record, ...] = (
     records.WebhookFailed("ev_1", "incident.opened", 2, 500, "503"),
     records.WebhookGivenUp("ev_2", "incident.opened", 17, 9, "410"),
     records.WebhookQueue(11, 2.5),
+    records.PullWaits("st_1", PUBLISH, "no worker has room"),
+    records.PullsFail("st_1", PUBLISH, 6),
+    records.StreamsUnwatched(3, "limits.max_streams"),
+    records.EndUnknown("nginx-rtmp"),
+    *(records.ServerNoticed("nginx-rtmp", "live", "st_1", what) for what in ServerNotice),
+    records.CutOfEarlierRun("st_1", PUBLISH, "in_1"),
+    records.CutUnrecorded("st_1", PUBLISH, "a fight", "rita"),
+    records.ViolationHeld(INCIDENT, "no space left"),
+    records.IncidentUnrecorded(INCIDENT, "no space left"),
+    records.IncidentUnrecorded(INCIDENT, "no space left", given_up=True),
+    records.MarkLost("in_1", "cut_confirmed"),
+    records.EvidenceCutShort("in_1", "no worker has room"),
+    records.IncidentRecordMissing("in_1", "no space left"),
+    records.IncidentBanked("in_1", 12, {"still": 3}),
+    records.BankingFailed("in_1", "failed", "no clip", 0),
+    records.ErasureDone("in_1", "age", 2, "gate"),
+    records.ErasureUnrecorded("in_1", (("clip.mp4", "0" * 64),), "away", "gate"),
+    records.PolicyChanged(4, 3),
+    records.ModelChanged("fight-lite0", "1", "0" * 64, "rita"),
+    records.ConsoleUsed("sign_in", "192.0.2.9", "rita"),
+    records.ConsoleRefused("192.0.2.9"),
+    records.ConsoleUnrecorded("away", "rita"),
+    records.LedgerRefused("violation", "a constraint"),
+    records.JournalAdopted(2),
+    records.CommitsLost(17),
+    records.PolicyUnusable(9, "a field"),
+    records.ClockStepped(3600, 600),
+    records.ClockTrusted(),
+    records.WorkerReady("standby"),
+    records.WorkerNotRestarted(1, 2, "no model"),
+    records.Reloaded("tokens", {"people": 3}),
+    records.Draining(),
+    records.Announced("https://gate:1"),
+    records.WebhooksBack(),
+    records.WebhooksStopped(2),
 )

@@ -10,9 +10,11 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from edge.domain import Publish, SubjectKind
+from edge.reasons import ServerNotice
 from edge.telemetry import records
 from edge.telemetry.log_aggregator import MAX_CAUSES
 from edge.telemetry.log_lines import LogBackend
+from edge.telemetry.plain_lines import PLAIN, SERVER_NOTICES
 from edge.telemetry.records import Record
 from tests.telemetry.reports import BLOCK, INCIDENT, KEY, ONE_OF_EACH, PUBLISH, VERDICT
 
@@ -64,9 +66,14 @@ def lines_of(*reported: Record) -> list[EventDict]:
         (
             records.PublishRefused(PUBLISH, "blocked", "bl_1"),
             "publish refused",
-            {**WHO, "reason": "blocked", "block_id": "bl_1"},
+            {**WHO, "reason": "blocked", "block_id": "bl_1", "by": "gate"},
         ),
-        (records.TurnedAway(PUBLISH, "cut"), "publish refused", {**WHO, "reason": "cut"}),
+        (records.TurnedAway(PUBLISH, "cut"), "publish refused", {**WHO, "reason": "cut", "by": "hook"}),
+        (
+            records.BlockMade(BLOCK, "gate", "st_1"),
+            "block made",
+            {"stream_id": "st_1", "broadcaster": "anna", "by": "gate"},
+        ),
         (
             records.NameResembles("st_1", PUBLISH, dataclasses.replace(BLOCK, subject="аnna")),
             "the name looks like that of a blocked broadcaster",
@@ -86,11 +93,21 @@ def test_alarms_are_critical() -> None:
     assert {line["event"] for line in said if line["log_level"] == "critical"} == {
         "a violation was seen on a stream that is over",
         "a bank entry matches too many streams: it is quarantined and cuts no more",
-        "the sound of a bank entry matches too many streams: add it to a benign bank",
+        "the audio of a bank entry matches too many streams: add it to a benign bank",
         "cut is not confirmed; asking goes on",
         "a cut is not confirmed, and its caller is gone",
         "cut was never confirmed",
         "block is not durable: held in memory and retried",
+        "a block is held in memory only",
+        "incident given up",
+        "evidence is erased, and not yet on record so",
+        "a live stream cannot be pulled",
+        SERVER_NOTICES[ServerNotice.LOST][1],
+        "the ledger refuses a decision; it stays in the journal",
+        PLAIN[records.CommitsLost][1],
+        PLAIN[records.ClockStepped][1],
+        "the fleet's policy cannot be used here",
+        "worker not restarted",
         "a decision was in memory alone, and is lost",
         "an earlier run took a decision that it never wrote: make it again",
         "alarm",

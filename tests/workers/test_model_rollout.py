@@ -13,6 +13,7 @@ from edge.contract.gen import worker_pb2
 from edge.detect import read_pack
 from edge.policy import Policy
 from edge.stream.synthetic import encode
+from edge.telemetry.records import Record
 from edge.workers.pool import WorkerPool
 from edge.workers.settings import WorkersSection
 from tests.shipped_pack import copy_pack
@@ -35,6 +36,9 @@ class RecordedEvents:
 
     def on_matching_failed(self) -> None:
         raise AssertionError("no worker crashed in the banks")
+
+    def on_record(self, record: Record) -> None:
+        """Nobody asks for these."""
 
     def on_not_restarted(self) -> None:
         raise AssertionError("no worker stays away")

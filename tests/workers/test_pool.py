@@ -10,6 +10,7 @@ from pathlib import Path
 from edge.background import task_health
 from edge.clock import SystemClock
 from edge.contract.gen import worker_pb2
+from edge.telemetry.records import Record
 from edge.workers.pool import WorkerPool
 from edge.workers.settings import WorkersSection
 from tests.workers.worker_settings import worker_settings
@@ -28,6 +29,9 @@ class BrokenOwner:
 
     def on_matching_failed(self) -> None:
         raise ValueError("not expected")
+
+    def on_record(self, record: Record) -> None:
+        """Nobody asks for these."""
 
     def on_not_restarted(self) -> None:
         raise ValueError("not expected")

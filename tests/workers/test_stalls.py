@@ -28,7 +28,7 @@ def test_a_lap_that_takes_too_long_is_said_with_what_it_was_and_not_too_often() 
         clock.advance_ms(10_000)
         stalls.begin()
         lap("waiting", 2600, meant_ms=2000)
-    assert [(line["by"], line["held_ms"], line["unsaid"]) for line in said] == [
+    assert [(line["what"], line["held_ms"], line["unsaid"]) for line in said] == [
         ("OpenPull", 400, 0),
         ("waiting", 600, 2),
     ]

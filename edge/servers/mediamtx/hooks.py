@@ -44,6 +44,7 @@ DIALECT: Final = Dialect(
     asks=lambda path, body: True,
     accepts=lambda response: response.status_code // 100 == 2,
     refuse=refuse_with_text(503),
+    publish=lambda body, arguments: read_publish(parse_object(body), arguments),
     # The gate's own kicks must not hang on the platform.
     ours=lambda body: hook_field(body, "action") in _CONTROL,
 )

@@ -12,7 +12,6 @@ from functools import partial
 from typing import Final
 from urllib.parse import quote
 
-import structlog
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -21,6 +20,7 @@ from edge.background import BackgroundTasks
 from edge.domain import Publish, StreamId, pull_token
 from edge.errors import CapacityExceeded, GateError
 from edge.notices.notice import notice
+from edge.reasons import ServerNotice
 from edge.servers.dialect import Dialect, refuse_with_text
 from edge.servers.gatekeeper import Gatekeeper
 from edge.servers.hook_body import parse_form
@@ -34,6 +34,7 @@ from edge.servers.nginx_rtmp.stat_page import Stat
 from edge.servers.nginx_rtmp.worker_processes import worker_count
 from edge.servers.publish_arguments import PublishArguments
 from edge.servers.upstream_hook import upstream_answer
+from edge.telemetry.records import ServerNoticed
 
 ON_PUBLISH: Final = f"/hooks/{SERVER}/on_publish"
 ON_PUBLISH_DONE: Final = f"/hooks/{SERVER}/on_publish_done"
@@ -46,8 +47,6 @@ _CLOSE = {"Connection": "close"}
 _ONLY_FORMS = "content-type: must be application/x-www-form-urlencoded (notify_method post)"
 _ONE_PUBLISH = "clientid: a connection has one publish; connect anew for another"
 
-log = structlog.get_logger(__name__)
-
 
 DIALECT: Final = Dialect(
     asks=lambda path, body: path == ON_PUBLISH,
@@ -56,6 +55,7 @@ DIALECT: Final = Dialect(
         or (response.status_code // 100 == 3 and "location" in response.headers)
     ),
     refuse=refuse_with_text(503),
+    publish=lambda body, arguments: read_publish(parse_form(body), arguments),
 )
 
 
@@ -151,7 +151,7 @@ class NginxRtmpHooks:
             return self.refuse(415, _ONLY_FORMS)
         app, name, connection = read_connection(parse_form(body), "publish_done")
         if await self._still_publishes(connection):
-            log.warning("an end was not believed: the connection still publishes", app=app)
+            self._gatekeeper.noticed(ServerNoticed(SERVER, app, "", ServerNotice.END_DOUBTED))
         else:
             if connection in self._asking:
                 self._asking[connection] = False
@@ -185,7 +185,7 @@ class NginxRtmpHooks:
                         await find_place(self._gatekeeper, self._stat, stream_id, publish)
                     return
                 except GateError as error:
-                    log.warning("a stream of an earlier run waits to be watched", error=str(error))
+                    self._notice(stream_id, publish, ServerNotice.RESUMING, str(error))
             await asyncio.sleep(_RESUME_S)
 
     async def _publishes(self, publish: Publish) -> bool | None:
@@ -218,7 +218,10 @@ class NginxRtmpHooks:
                 return
             await asyncio.sleep(_POLL_S)
         if wait:
-            log.warning("the pull is not connected yet, first frames may be missed", stream_id=stream_id)
+            self._notice(stream_id, publish, ServerNotice.PULL_LATE)
+
+    def _notice(self, stream_id: StreamId, publish: Publish, what: ServerNotice, detail: str = "") -> None:
+        self._gatekeeper.noticed(ServerNoticed(SERVER, publish.app, stream_id, what, detail))
 
     def _pull_url(self, publish: Publish) -> str:
         # Names hold only characters that stand for themselves in a URL, see hook_body.plain.

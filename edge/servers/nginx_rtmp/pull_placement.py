@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import time
 
-import structlog
-
 from edge.domain import Publish, StreamId, pull_token
+from edge.reasons import ServerNotice
 from edge.servers.gatekeeper import Gatekeeper
 from edge.servers.nginx_rtmp.stat_page import Stat, StatPage
+from edge.telemetry.records import ServerNoticed
 
 LOOKS = 32
 """Looks at the stat page in search of the publisher's worker. Any worker may answer each."""
@@ -26,7 +26,6 @@ _CONNECT_S = 1.0
 _KEYFRAME_S = 5.0
 """How long a pull in the right worker may wait for its first keyframe."""
 
-log = structlog.get_logger(__name__)
 
 _Connection = tuple[str, str]
 """Worker's process id, and its number there."""
@@ -43,7 +42,9 @@ async def find_place(gatekeeper: Gatekeeper, page: StatPage, stream_id: StreamId
         if not await gatekeeper.pull_anew(stream_id):
             return pulls
         await asyncio.sleep(_PAUSE_S)
-    log.error("the pull does not find the publisher's worker", stream_id=stream_id, pulls=PULLS)
+    gatekeeper.noticed(
+        ServerNoticed(publish.server, publish.app, stream_id, ServerNotice.PULL_MISPLACED, f"{PULLS} pulls")
+    )
     return PULLS
 
 

@@ -10,19 +10,17 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-import structlog
-
 from edge.background import BackgroundTasks
 from edge.domain import Publish, StreamId
+from edge.reasons import ServerNotice
 from edge.servers.gatekeeper import Gatekeeper
 from edge.servers.nginx_rtmp.stat_page import Stat, StatPage
 from edge.servers.nginx_rtmp.worker_processes import worker_count
+from edge.telemetry.records import ServerNoticed
 
 _LOOKS = 16
 """Looks at the stat page until every worker has answered one."""
 _GONE_CALLS = 2
-
-log = structlog.get_logger(__name__)
 
 
 async def publishes(page: StatPage, connection: str) -> tuple[bool, Stat | None]:
@@ -113,7 +111,9 @@ class RollCall:
                     await self._ended(connection, publisher)
 
     async def _ended(self, connection: str, publisher: _Publisher) -> None:
-        log.warning("a publisher is gone, and nginx has not said so", stream_id=publisher.stream_id)
-        self.remove(connection)
         publish = publisher.publish
+        self._gatekeeper.noticed(
+            ServerNoticed(publish.server, publish.app, publisher.stream_id, ServerNotice.END_UNSAID)
+        )
+        self.remove(connection)
         await self._gatekeeper.publish_ended(publish.server, connection, publish.app, publish.name)

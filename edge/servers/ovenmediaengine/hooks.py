@@ -64,6 +64,7 @@ DIALECT: Final = Dialect(
     asks=lambda path, body: hook_field(body, "request", "status") == "opening",
     accepts=lambda response: response.status_code == 200 and answer_object(response).get("allowed") is True,
     refuse=refuse_with_object(200, allowed=False),
+    publish=lambda body, arguments: read_publish(parse_object(body), arguments),
 )
 
 

@@ -27,6 +27,7 @@ DIALECT: Final = Dialect(
     asks=lambda path, body: hook_field(body, "action") == "on_publish",
     accepts=says_code_0,
     refuse=refuse_with_object(503, code=503),
+    publish=lambda body, arguments: read_publish(parse_object(body), arguments),
 )
 
 

@@ -35,6 +35,7 @@ DIALECT: Final = Dialect(
     asks=lambda path, body: path == ON_PUBLISH,
     accepts=lambda response: response.status_code == 200 and says_code_0(response),
     refuse=refuse_with_object(200, code=-1),
+    publish=lambda body, arguments: read_publish(parse_object(body), arguments),
 )
 
 

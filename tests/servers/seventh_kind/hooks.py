@@ -21,6 +21,7 @@ DIALECT: Final = Dialect(
     asks=lambda path, body: hook_field(body, "event") == "start",
     accepts=lambda response: response.status_code == 200,
     refuse=refuse_with_text(503),
+    publish=lambda body, arguments: read_publish(parse_object(body), arguments),
 )
 
 

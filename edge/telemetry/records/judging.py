@@ -1,0 +1,54 @@
+"""What was judged, and what was not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge.domain import Action
+from edge.telemetry.records.base import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Passed(Record):
+    """A sample was judged PASS. Reported for nearly every sample, so backends must be quick."""
+
+    latency_ms: float
+    """Time from the arrival of the sample's last byte to the verdict."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotPassed(Record):
+    """A sample was judged, and the verdict is not PASS or would not be without shadow mode."""
+
+    action: Action
+    reason: str
+    """``shadow`` when shadow mode withholds the action."""
+    latency_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedTooLate(Record):
+    """A violation was found on a stream that had ended. There is nobody to cut."""
+
+    stream_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotJudged(Record):
+    """Samples or access units got no verdict."""
+
+    stream_id: str
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class BankEntryRanAway(Record):
+    """A bank entry matches too many streams to be right."""
+
+    bank: str
+    entry: str
+    limit: int
+    """Number of streams that it may match."""
+    quarantined: bool
+    """It flags from now on and never cuts. An entry whose audio matches is only reported."""
