@@ -69,6 +69,8 @@ class Banking:
     """Frames of the stretch that were left out, by reason."""
     detail: str = ""
     """Free text for people: what went wrong."""
+    gates_not_asked: tuple[str, ...] = ()
+    """Gates of the fleet that nobody asked what their streams showed: of those no frame was left out."""
 
 
 def overturned(banking: Banking | None) -> Banking | None:

@@ -332,13 +332,13 @@ def _http_server(
             return PlainTextResponse(f"{error}\n", 503)
         return PlainTextResponse(f"{NotSignedIn()}\n", 401, {"www-authenticate": "Bearer"})
 
-    def health(request: Request) -> Iterator[str]:
+    def may_know(request: Request) -> bool:
         with contextlib.suppress(SignInUnavailable):
-            if may_look(request):
-                yield from gate.health()
+            return may_look(request)
+        return False
 
     resumed = [(stream.id, stream.publish) for stream in gate.registry if not stream.cutting]
-    app: Starlette = create_app(servers.hooks(gate), resumed, health, gate.unready)
+    app: Starlette = create_app(servers.hooks(gate), resumed, gate.health, gate.unready, may_know)
     app.router.routes.append(Route("/metrics", exposition, methods=["GET"]))
     if served(settings):
         app.router.routes.append(console_mount(settings, gate, tokens))

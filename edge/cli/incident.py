@@ -326,6 +326,8 @@ def _banking_lines(banking: dict[str, Any]) -> list[str]:
             lines = [f"chosen{where}: to be banked once a second person confirms"]
         case state:
             lines = [f"{state}: nothing of it is known footage"]
+    if gates := banking["gates_not_asked"]:
+        lines.append(f"not asked: what streams of {', '.join(gates)} showed in the last day")
     left_out = [(frames, LEFT_OUT[reason]) for reason, frames in banking["left_out"].items() if frames]
     return lines + [f"left out: {frames} frames that {why}" for frames, why in left_out]
 

@@ -127,4 +127,5 @@ def banking_dict(banking: operator_pb2.Banking) -> dict[str, Any]:
         "banked_frames": banking.banked_frames,
         "left_out": {reason: getattr(banking.left_out, reason) for reason in LEFT_OUT},
         "detail": banking.detail or None,
+        "gates_not_asked": list(banking.gates_not_asked),
     }

@@ -172,6 +172,7 @@ def _banking_to_proto(banking: Banking) -> operator_pb2.Banking:
             **{reason.value: frames for reason, frames in banking.left_out.items()}
         ),
         detail=banking.detail,
+        gates_not_asked=banking.gates_not_asked,
     )
 
 

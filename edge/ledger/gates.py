@@ -7,6 +7,9 @@ import sqlalchemy as sa
 from edge.ledger.base import GATE, LedgerBase
 from edge.ledger.tables import gates
 
+MOST_NAMED = 64
+"""Most gates that ``other_gates`` names."""
+
 
 class FleetGates(LedgerBase):
     def announce_gate(self, url: str, wall_ms: int) -> bool:
@@ -20,6 +23,12 @@ class FleetGates(LedgerBase):
                 connection, wall_ms, GATE, "gate_address", self._gate, {"url": url}, {gates: [self._gate]}
             )
         return True
+
+    def other_gates(self) -> tuple[str, ...]:
+        """Names of the other gates of the fleet that ever said where they are reached, in order."""
+        query = sa.select(gates.c.name).where(gates.c.name != self._gate).order_by(gates.c.name)
+        with self._database.read("read the gates of the fleet") as connection:
+            return tuple(connection.execute(query.limit(MOST_NAMED)).scalars())
 
     def gate_url(self, name: str) -> str | None:
         """Where a gate is reached: ``grpc://HOST:PORT``, or ``grpcs://`` with TLS. None: it says nothing."""

@@ -116,6 +116,7 @@ def banking_from_json(text: str) -> Banking | None:
             "reason": NothingBanked(values["reason"]) if values.get("reason") else None,
             "stretch_ms": None if stretch_ms is None else (stretch_ms[0], stretch_ms[1]),
             "left_out": {LeftOutReason(reason): frames for reason, frames in left_out if reason in known},
+            "gates_not_asked": tuple(values.get("gates_not_asked", ())),
         }
     )
 

@@ -18,23 +18,27 @@ from edge.servers.registry import kinds
 def create_app(
     servers: Iterable[ServerHooks],
     resumed: Iterable[tuple[StreamId, Publish]] = (),
-    health: Callable[[Request], Iterable[str]] = lambda request: (),
+    health: Callable[[], Iterable[str]] = tuple,
     unready: Callable[[], Iterable[str]] = tuple,
+    may_know: Callable[[Request], bool] = lambda request: True,
 ) -> Starlette:
     """The hooks of ``servers``, ``/healthz`` and ``/readyz``. The app needs no lifespan.
 
     The hooks of a kind that is not among them answer 404 and name the section that is missing. ``resumed``:
     streams that an earlier gate had let in. They are watched again. ``health`` yields what is not as it
-    should be to whoever asks, a line each, and ``/healthz`` shows it below its ``ok``. ``unready`` yields why
-    nothing more should be sent here, and ``/readyz`` answers 503 with it.
+    should be, a line each, and ``/healthz`` shows it below its ``ok``. ``unready`` yields why nothing more
+    should be sent here, and ``/readyz`` answers 503 with it. Both show that to those who ``may_know`` alone:
+    others learn only whether the gate is up and ready.
     """
 
     async def healthz(request: Request) -> Response:
-        return PlainTextResponse("".join(f"{line}\n" for line in ("ok", *health(request))))
+        return _lines(("ok", *(health() if may_know(request) else ())), 200)
 
     async def readyz(request: Request) -> Response:
         why = tuple(unready())
-        return PlainTextResponse("".join(f"{line}\n" for line in why or ("ready",)), 503 if why else 200)
+        if not why:
+            return _lines(("ready",), 200)
+        return _lines(why if may_know(request) else ("not ready",), 503)
 
     installed = {hooks.server: hooks for hooks in servers}
     for stream_id, publish in resumed:
@@ -47,6 +51,10 @@ def create_app(
         if kind.name not in installed:
             routes += _not_configured(kind)
     return Starlette(routes=routes)
+
+
+def _lines(lines: Iterable[str], status: int) -> Response:
+    return PlainTextResponse("".join(f"{line}\n" for line in lines), status)
 
 
 def _not_configured(kind: AnyKind) -> Iterator[Route]:

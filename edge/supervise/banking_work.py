@@ -103,7 +103,7 @@ class BankingWork:
                 if banked is None:  # overturned or undone meanwhile: the next look withdraws it
                     self._wanted.set()
                     return
-                banking = banked
+                banking = await self._with_unasked(banked)
         except (OSError, GateError) as error:
             await self._failed(incident, incident.banking, str(error) or type(error).__name__)
             return
@@ -111,6 +111,13 @@ class BankingWork:
         done = await self._record(incident, banking)
         if (awaited := self._awaited.pop(incident.id, None)) is not None and not awaited.done():
             awaited.set_result(done)
+
+    async def _with_unasked(self, banking: Banking) -> Banking:
+        """Says which gates of the fleet were not asked what their streams showed."""
+        if banking.state is not BankingState.BANKED:
+            return banking
+        ledger = self._context.operator_ledger
+        return replace(banking, gates_not_asked=await self._context.executor.person(ledger.other_gates))
 
     async def _with_clip(self, incident: Incident) -> Incident | None:
         clip = incident.evidence_path

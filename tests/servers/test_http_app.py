@@ -24,7 +24,7 @@ async def test_a_kind_that_is_not_configured_names_its_section(kind: AnyKind) ->
 
 
 async def test_health_says_what_is_not_as_it_should_be() -> None:
-    app = create_app([], health=lambda request: ["not contained: worker: landlock: switched off"])
+    app = create_app([], health=lambda: ["not contained: worker: landlock: switched off"])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gate") as http:
         answer = await http.get("/healthz")
     assert (answer.status_code, answer.text) == (200, "ok\nnot contained: worker: landlock: switched off\n")
@@ -39,6 +39,15 @@ async def test_readiness_fails_and_says_why() -> None:
         why.append("task: Gate._sweep is down")
         answer = await http.get("/readyz")
         assert (answer.status_code, answer.text) == (503, "task: Gate._sweep is down\n")
+
+
+async def test_who_may_not_know_learns_only_whether_it_is_up_and_ready() -> None:
+    why = ["task: Gate._sweep is down", "alarm: banks: /srv/banks/known.bank"]
+    app = create_app([], health=lambda: why, unready=lambda: why, may_know=lambda request: False)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gate") as http:
+        health, ready = await http.get("/healthz"), await http.get("/readyz")
+    assert (health.status_code, health.text) == (200, "ok\n")
+    assert (ready.status_code, ready.text) == (503, "not ready\n")
 
 
 async def test_health_and_unknown_paths() -> None:

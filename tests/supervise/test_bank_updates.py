@@ -329,6 +329,16 @@ async def test_the_answer_says_what_was_banked_and_what_was_left_out(
     assert overturned.banking.state is BankingState.WITHDRAWN
 
 
+async def test_the_answer_names_the_gates_that_were_not_asked(tmp_path: Path, evidence: Path) -> None:
+    async with operated(tmp_path, "cairo") as gate, operated(tmp_path, "oslo", works=False) as other:
+        for each, url in ((gate, "grpc://cairo:50051"), (other, "grpc://oslo:50051")):
+            each.ledger.announce_gate(url, SystemClock().wall_ms())
+        incident = on_record(gate.ledger, evidence)
+        answer = await gate.actions.review(incident.id, IncidentState.CONFIRMED, "seen", "rita", wait_s=60)
+        assert answer.banking == Banking(BankingState.BANKED, None, STRETCH, 9, gates_not_asked=("oslo",))
+        assert other.ledger.incident(incident.id).banking == answer.banking
+
+
 async def test_an_answer_that_cannot_wait_says_that_it_is_pending_and_the_case_tells_the_rest(
     reviews: Operated, evidence: Path
 ) -> None:

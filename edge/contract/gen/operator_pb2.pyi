@@ -978,6 +978,7 @@ class Banking(_message.Message):
     BANKED_FRAMES_FIELD_NUMBER: _builtins.int
     LEFT_OUT_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
+    GATES_NOT_ASKED_FIELD_NUMBER: _builtins.int
     state: Global___BankingState.ValueType
     """How it stands."""
     reason: _builtins.str
@@ -997,6 +998,12 @@ class Banking(_message.Message):
     def left_out(self) -> Global___LeftOutFrames:
         """Number of frames of the stretch that were left out."""
 
+    @_builtins.property
+    def gates_not_asked(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the other gates of the fleet, at most 64: they were not asked what their streams showed in the last day,
+        so no frame was left out for that. Set in BANKED.
+        """
+
     def __init__(
         self,
         *,
@@ -1006,10 +1013,11 @@ class Banking(_message.Message):
         banked_frames: _builtins.int = ...,
         left_out: Global___LeftOutFrames | None = ...,
         detail: _builtins.str = ...,
+        gates_not_asked: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["left_out", b"left_out", "stretch", b"stretch"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["banked_frames", b"banked_frames", "detail", b"detail", "left_out", b"left_out", "reason", b"reason", "state", b"state", "stretch", b"stretch"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["banked_frames", b"banked_frames", "detail", b"detail", "gates_not_asked", b"gates_not_asked", "left_out", b"left_out", "reason", b"reason", "state", b"state", "stretch", b"stretch"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
