@@ -25,7 +25,7 @@ from edge.reasons import AlarmReason
 from edge.retention import ErasedWhy, HeldEvidence, RetentionPlan, RetentionRules, plan_erasures
 from edge.supervise.alarms import Alarm, Alarms
 from edge.supervise.context import Context
-from edge.telemetry.records import GATE, ErasureDone, ErasureUnrecorded
+from edge.telemetry.records import GATE, ErasureDone, ErasureFailed, ErasureUnrecorded
 
 _SWEEP_S: Final = 60.0
 _AT_ONCE: Final = 500
@@ -134,7 +134,7 @@ class EvidenceKeeper:
             except LedgerUnavailable:
                 raise
             except GateError as error:
-                log.error("evidence cannot be erased", incident_id=each.incident_id, error=str(error))
+                self._context.telemetry.report(ErasureFailed(each.incident_id, str(error)))
                 self._failed.add(each.incident_id)
                 first, in_a_row = first or error, in_a_row + 1
                 if in_a_row == _MOST_FAILURES:  # The store is away. Each one would wait for it.

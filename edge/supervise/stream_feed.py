@@ -46,7 +46,7 @@ class StreamNews:
 
 
 @dataclass(slots=True)
-class _Told:
+class _LastSent:
     number: int
     state: tuple[object, ...]
     counts: tuple[int, int]
@@ -63,7 +63,7 @@ class StreamFeed:
         self._clock = clock
         self._tasks = tasks
         self._number = 0
-        self._told: OrderedDict[str, _Told] = OrderedDict()
+        self._told: OrderedDict[str, _LastSent] = OrderedDict()
         """By id of the stream, in order of the number."""
         self._ended: OrderedDict[str, int] = OrderedDict()
         self._forgotten = 0
@@ -166,5 +166,5 @@ class StreamFeed:
         ):
             return
         self._number += 1
-        self._told[stream.id] = _Told(self._number, state, counts, now_ms)
+        self._told[stream.id] = _LastSent(self._number, state, counts, now_ms)
         self._told.move_to_end(stream.id)

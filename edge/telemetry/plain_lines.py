@@ -34,6 +34,7 @@ PLAIN: Final[Mapping[type[Record], tuple[str, str]]] = MappingProxyType(
         records.IncidentBanked: ("info", "an incident went through the bank"),
         records.BankingFailed: ("error", "known footage not brought up to date"),
         records.ErasureDone: ("info", "evidence erased"),
+        records.ErasureFailed: ("error", "evidence cannot be erased"),
         records.ErasureUnrecorded: ("critical", "evidence is erased, and not yet on record so"),
         records.PolicyChanged: ("info", "policy in force"),
         records.ModelChanged: ("info", "model in force"),

@@ -117,6 +117,7 @@ ONE_OF_EACH: tuple[Record, ...] = (
     records.IncidentRecordMissing("in_1", "no space left"),
     records.IncidentBanked("in_1", 12, {"still": 3}),
     records.BankingFailed("in_1", "failed", "no clip", 0),
+    records.ErasureFailed("in_1", "the bucket is away"),
     records.ErasureDone("in_1", "age", 2, "gate"),
     records.ErasureUnrecorded("in_1", (("clip.mp4", "0" * 64),), "away", "gate"),
     records.PolicyChanged(4, 3),

@@ -61,7 +61,24 @@ from edge.telemetry.records.parts import (
     WorkerReady,
     WorkersRestarted,
 )
-from edge.telemetry.records.people import (BankingFailed, BlockChanged, BlockLifted, BlockMade, ConsoleRefused, ConsoleUnrecorded, ConsoleUsed, ErasureDone, ErasureUnrecorded, IncidentBanked, IncidentLookedAt, IncidentReviewed, ModelChanged, PolicyChanged, ReviewUndone)
+from edge.telemetry.records.people import (
+    BankingFailed,
+    BlockChanged,
+    BlockLifted,
+    BlockMade,
+    ConsoleRefused,
+    ConsoleUnrecorded,
+    ConsoleUsed,
+    ErasureDone,
+    ErasureFailed,
+    ErasureUnrecorded,
+    IncidentBanked,
+    IncidentLookedAt,
+    IncidentReviewed,
+    ModelChanged,
+    PolicyChanged,
+    ReviewUndone,
+)
 from edge.telemetry.records.platform import (
     WebhookDelivered,
     WebhookFailed,
@@ -86,8 +103,6 @@ from edge.telemetry.records.streams import (
 )
 
 __all__ = [
-    "ReviewUndone",
-    "IncidentLookedAt",
     "GATE",
     "AlarmCleared",
     "AlarmRaised",
@@ -114,6 +129,7 @@ __all__ = [
     "Draining",
     "EndUnknown",
     "ErasureDone",
+    "ErasureFailed",
     "ErasureUnrecorded",
     "EvidenceCutShort",
     "EvidenceMissing",
@@ -122,6 +138,7 @@ __all__ = [
     "Flagged",
     "FlaggedAgain",
     "IncidentBanked",
+    "IncidentLookedAt",
     "IncidentRecordMissing",
     "IncidentReviewed",
     "IncidentUnrecorded",
@@ -149,6 +166,7 @@ __all__ = [
     "PullsFail",
     "Record",
     "Reloaded",
+    "ReviewUndone",
     "ReviewsWaiting",
     "ServerNoticed",
     "SourceOpened",

@@ -93,6 +93,14 @@ class ErasureDone(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class ErasureFailed(Record):
+    """The evidence of an incident should go, and its store does not let it."""
+
+    incident_id: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class ErasureUnrecorded(Record):
     """Evidence was erased, and the ledger does not say so yet."""
 
