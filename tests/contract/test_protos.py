@@ -13,7 +13,7 @@ from grpc_tools import protoc
 PROTOS = Path(__file__).resolve().parents[2] / "protos"
 PINNED = {
     "gate": "b9f9518562e833b6c7e8f95f5cca2c5d7e85f8e281af6a4c702d83484bdc3c50",
-    "operator": "f4d9dc60ed4bb712dad17c5349eb233a31a7308fc764149e99717c55f2927cef",
+    "operator": "905bb77096a2bbe8541004a0926c18d56b4cc1c79713942b66402e27a5ffb7ab",
 }
 
 
