@@ -117,7 +117,7 @@ class EvidenceMirror:
             if (whole := completed_record(newer, older)) != newer:
                 await asyncio.to_thread(write_file, path, whole)
         except (ConfigError, OSError) as error:
-            log.warning("a record loses what the bucket's had", name=name, error=str(error))
+            log.warning("a record loses what the bucket's had", file=name, error=str(error))
 
     async def _is_there(self, file: _Seen) -> bool:
         """Whether an earlier run has copied it. A clip changes its size when it changes; a record may not."""

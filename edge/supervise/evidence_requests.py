@@ -18,7 +18,13 @@ from edge.errors import InvalidInput, WorkerLost
 from edge.evidence import INCOMING, Sampling, take_in, write_incident_record
 from edge.supervise.incident_progress import IncidentProgress
 from edge.supervise.score_track import ScoreTrack
-from edge.telemetry.records import EvidenceCutShort, EvidenceMissing, EvidenceSaved, IncidentRecordMissing
+from edge.telemetry.records import (
+    EvidenceCutShort,
+    EvidenceLate,
+    EvidenceMissing,
+    EvidenceSaved,
+    IncidentRecordMissing,
+)
 from edge.telemetry.telemetry import Telemetry
 from edge.workers.pool import WorkerPool
 
@@ -126,7 +132,7 @@ class EvidenceRequests:
         incident = await self._taken(late.incident, clip, late.track, longer=late.longer)
         if incident is late.incident:
             return
-        log.warning("a clip came late", incident_id=incident.id, late_ms=late_ms)
+        self._telemetry.report(EvidenceLate(incident.id, late_ms))
         newest = await self._progress.newest(incident)
         await self.rewrite_record(newest, clip_late_ms=late_ms)
 

@@ -29,6 +29,7 @@ PLAIN: Final[Mapping[type[Record], tuple[str, str]]] = MappingProxyType(
         records.MarkLost: ("error", "mark on an incident given up"),
         records.EvidenceMissing: ("error", "no evidence clip"),
         records.EvidenceCutShort: ("warning", "the clip ends at the verdict"),
+        records.EvidenceLate: ("warning", "a clip came late"),
         records.IncidentRecordMissing: ("error", "no record beside the clip"),
         # people
         records.IncidentBanked: ("info", "an incident went through the bank"),

@@ -114,6 +114,7 @@ ONE_OF_EACH: tuple[Record, ...] = (
     records.IncidentUnrecorded(INCIDENT, "no space left", given_up=True),
     records.MarkLost("in_1", "cut_confirmed"),
     records.EvidenceCutShort("in_1", "no worker has room"),
+    records.EvidenceLate("in_1", 31_000),
     records.IncidentRecordMissing("in_1", "no space left"),
     records.IncidentBanked("in_1", 12, {"still": 3}),
     records.BankingFailed("in_1", "failed", "no clip", 0),

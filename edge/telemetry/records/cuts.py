@@ -159,6 +159,14 @@ class EvidenceCutShort(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class EvidenceLate(Record):
+    """The clip of an incident came after its time, and is kept all the same."""
+
+    incident_id: str
+    late_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class IncidentRecordMissing(Record):
     """A clip has no record beside it."""
 
