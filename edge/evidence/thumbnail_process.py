@@ -17,8 +17,7 @@ from edge.domain import AccessUnit, Codec
 from edge.errors import BrokenMedia, GateError
 from edge.evidence.posters import jpeg_of
 from edge.evidence.thumbnail_messages import Keyframe, answer, read_keyframe
-from edge.stream import FrameSizeLimit
-from edge.stream.decode import Decoder
+from edge.stream import Decoder, FrameSizeLimit
 
 _LONG_EDGE = 320
 
