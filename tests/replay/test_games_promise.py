@@ -9,6 +9,7 @@ import av
 import numpy as np
 import pytest
 
+from benchmarks._attack_media import AttackMedia
 from benchmarks.attack import pack_with_ears
 from edge.detect import default_model_directory, read_pack
 from edge.detect.default_policy import default_policy
@@ -68,3 +69,20 @@ def test_no_sound_and_no_picture_of_a_game_is_cut(
     assert reports[0]["categories"]["gunfire"]["score_max"] > 0.1, "the game was heard"
     assert [report["path"] for report in reports if report["verdict"] == "cut"] == []
     assert {one["first_cut_s"] for report in reports for one in report["categories"].values()} == {None}
+
+
+@pytest.mark.parametrize("number", [3])
+def test_a_shooter_is_not_cut_by_what_it_shows_and_sounds_like(
+    number: int, pack: Path, shared: Path, tmp_path: Path
+) -> None:
+    """Screenshots of a realistic shooter, weapon in hand, with sound of games, in an app not marked as
+    games: the rule that cuts for gunfire and a firearm judges both."""
+    policy = default_policy(pack).model_copy(update={"mode": Mode.ENFORCE})
+    assert {"gunfire", "firearm"} <= policy.judged
+    assert "gunfire-and-firearm" in {rule.name for rule in policy.acting_rules}
+    programme = AttackMedia(shared / "data", tmp_path).programme("game", 20, number)
+    report = Replay(ReplaySetup(pack, None, policy)).run(programme.path)
+    assert report.get("error") is None
+    assert report["categories"]["firearm"]["score_max"] > 0, "its pictures were seen"
+    assert report["first_cut_s"] is None
+    assert report["verdict"] != "cut"
