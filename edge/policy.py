@@ -552,7 +552,7 @@ class FailurePolicy(_PolicyPart):
     on_no_video: FailureMode = Field(
         FailureMode.DENY,
         description="Whether running streams go on that bring audio and no video. Where they do, only the "
-        "audio model judges them, and only the sound that a push caller sends.",
+        "audio model judges them.",
     )
     on_capacity: FailureMode = Field(
         FailureMode.DENY, description="Whether new streams are admitted while every worker is at its limit."

@@ -54,6 +54,11 @@ class AudioTrack:
             raise BrokenMedia(f"no track for sound of the codec {self._codec[:16]!r}")
         self._rate = _TRACKS[self._codec][0](self._extradata, self._units[0][1])
 
+    @property
+    def span_ms(self) -> tuple[int, int]:
+        """Media time of its first and last frame."""
+        return self._units[0][0], max(pts_ms for pts_ms, _ in self._units)
+
     def add_to(self, container: OutputContainer) -> Stream:
         """Adds its stream to a container that is not begun."""
         if self._codec != "opus":

@@ -64,11 +64,15 @@ def write_clip(
     units. The clip has it where an MP4 can hold it, and is written without it where not. Nothing is decoded,
     because the media may be evidence of a decoder crash.
 
+    Without any unit the clip is of the sound alone.
+
     The clip starts at the first keyframe. It appears under its name only when it is complete and synced to
     disk. Only the owner can read it. Other threads continue while the disk is slow. Raises BrokenMedia
     without a keyframe or when the muxer refuses the media, InvalidInput for an id that is no file name, and
     OSError.
     """
+    if not units and audio:
+        return _write_sound(AudioTrack(audio), directory, incident_id)
     first = next((i for i, unit in enumerate(units) if unit.keyframe and unit.data), None)
     if first is None:
         raise BrokenMedia(f"evidence of {incident_id}: no keyframe in the {len(units)} access units held")
@@ -85,6 +89,23 @@ def write_clip(
         written = os.stat(file.name).st_size
     shown = [unit.pts_ms for unit in kept]
     return EvidenceClip(path, min(shown), max(shown), written)
+
+
+def _write_sound(track: AudioTrack, directory: Path, incident_id: str) -> EvidenceClip:
+    path = evidence_file(directory, incident_id, ".mp4")
+    begin_ms, end_ms = track.span_ms
+    with appearing(path) as file:
+        try:
+            with av.open(file, "w", format="mp4", options=_MP4) as container:
+                sound = track.add_to(container)
+                container.metadata["comment"] = f"edge-gate incident {incident_id}"
+                for packet in track.packets(sound, begin_ms, end_ms + _MOST_AFTER_MS):
+                    container.mux_one(packet)
+            file.flush()
+        except (av.FFmpegError, ValueError) as error:
+            raise BrokenMedia(f"evidence of {incident_id}: {error}") from error
+        written = os.stat(file.name).st_size
+    return EvidenceClip(path, begin_ms, end_ms, written)
 
 
 def _mux(

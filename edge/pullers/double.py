@@ -15,8 +15,9 @@ from edge.pullers.pullers import Pullers, PullSettings
 class ScriptedPull(Pull):
     """A pull that gives what the test says."""
 
-    def __init__(self, stream_id: StreamId, url: str) -> None:
+    def __init__(self, stream_id: StreamId, url: str, *, audio_alone: bool = False) -> None:
         self.stopped = False
+        self.audio_alone = audio_alone
         self.stream_id = stream_id
         self.url = url
         self.wants_audio = False
@@ -58,9 +59,9 @@ class RecordingPullers(Pullers):
         self.pulls: list[ScriptedPull] = []
         self.open_at_once = True
 
-    def pull(self, stream_id: StreamId, url: str) -> ScriptedPull:
+    def pull(self, stream_id: StreamId, url: str, *, audio_alone: bool = False) -> ScriptedPull:
         self.check(url)
-        pull = ScriptedPull(stream_id, url)
+        pull = ScriptedPull(stream_id, url, audio_alone=audio_alone)
         self.pulls.append(pull)
         if self.open_at_once:
             pull.opens()

@@ -70,7 +70,7 @@ class Pull:
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._wants_audio = False
-        self._opened = False
+        self._opened = self._alone = False
         self._waits = False
         self._waited_ms = 0.0
         self._stalled: SourceStalled | None = None
@@ -95,7 +95,7 @@ class Pull:
                 self._end(kill=True)
         if self.stopped:
             return None
-        if not isinstance(event, gate_pb2.AudioUnits):  # the watchdog waits for video
+        if self._alone or not isinstance(event, gate_pb2.AudioUnits):  # the watchdog waits for video
             self._waited_ms = 0.0
         return event
 
@@ -130,14 +130,15 @@ class Pull:
         except WorkerLost as error:
             raise BrokenSource(f"{self._shown}: {error}") from None
         if isinstance(message, AccessUnit):
-            if self._opened:
+            if self._opened and not self._alone:
                 return message
-            raise BrokenSource(f"{self._shown}: its puller sent an access unit too early")
+            raise BrokenSource(f"{self._shown}: its puller sent an access unit that nothing announced")
         if message is None:
             raise await self._lost()
         match message.WhichOneof("event"):
             case "opened" if not self._opened:
                 self._opened = True
+                self._alone = self._request.audio_alone and not message.opened.codec
                 return message.opened
             case "audio":
                 return message.audio

@@ -87,6 +87,8 @@ class Puller:
         self._audio = PulledAudio()
         self._wants_audio = False
         self._connected = self._opened = False
+        self._alone = False
+        """Whether audio is passed on without video."""
         self._read_since_ms = 0.0
 
     def run(self) -> None:
@@ -165,7 +167,9 @@ class Puller:
     def _pass_on(self, container: InputContainer, contained: worker_pb2.Contained) -> None:
         reconfiguration: Reconfiguration | None = None
         last_dts_ms = -_DEFAULT_STEP_MS
-        for packet in self._video_packets(container):
+        for packet in self._video_packets(container, contained):
+            if self._alone:
+                raise SourceStalled("video has come after all; it is looked for anew")
             self._check_size(packet.size)
             stream = packet.stream
             record = announced(packet)
@@ -186,7 +190,7 @@ class Puller:
             self._check_size(len(data))
             unit = AccessUnit(pts_ms, dts_ms, keyframe, data, 0.0)  # the supervisor sets the arrival
             self._write(ipc_framing.media_frame("", unit))
-        if reconfiguration is None:
+        if reconfiguration is None and not self._alone:
             audio = " (audio only)" if container.streams.audio else ""
             raise SourceStalled(f"the stream ended without video{audio}")
 
@@ -196,8 +200,11 @@ class Puller:
         if size > limit:
             raise LimitExceeded("access_unit", limit, size, "bytes")
 
-    def _video_packets(self, container: InputContainer) -> Iterator[av.Packet[VideoStream]]:
-        """Yields packets of the first video stream. It may appear only after the first audio."""
+    def _video_packets(
+        self, container: InputContainer, contained: worker_pb2.Contained
+    ) -> Iterator[av.Packet[VideoStream]]:
+        """Yields packets of the first video stream. It may appear only after the first audio. Raises NoVideo
+        where none comes in time, unless audio alone is asked for."""
         chosen: int | None = None
         audio_since_ms: float | None = None
         most_ms = _AUDIO_SHARE * self._limits.open_ms
@@ -213,8 +220,12 @@ class Puller:
                 if audio is not None:
                     self._send(worker_pb2.FromPuller(audio=audio_to_proto(audio)))
             now_ms = self._read_since_ms = self._clock.monotonic_ms()
-            if chosen is None and audio_since_ms is not None and now_ms - audio_since_ms > most_ms:
-                raise NoVideo(f"no video within {most_ms:.0f} ms (audio only)")
+            late = audio_since_ms is not None and now_ms - audio_since_ms > most_ms
+            if chosen is None and late and not self._alone:
+                if not self._request.audio_alone:
+                    raise NoVideo(f"no video within {most_ms:.0f} ms (audio only)")
+                self._alone = self._opened = True
+                self._send(worker_pb2.FromPuller(opened=worker_pb2.PullOpened(contained=contained)))
 
     def _obey(self, *, wait: bool = False) -> None:
         """Takes the supervisor's newest wish for audio. Its end of the socket is open while it wants the

@@ -67,8 +67,9 @@ class Pullers:
         """Raises InvalidInput for a URL that must not be pulled."""
         self._allowed(url)
 
-    def pull(self, stream_id: StreamId, url: str) -> Pull:
-        """Returns a pull, not yet started. Raises as ``check``."""
+    def pull(self, stream_id: StreamId, url: str, *, audio_alone: bool = False) -> Pull:
+        """Returns a pull, not yet started. ``audio_alone``: it goes on where no video comes, and brings audio
+        as far as it is wanted. Raises as ``check``."""
         settings = self._settings
         target = self._allowed(url)
         request = worker_pb2.OpenPull(
@@ -79,6 +80,7 @@ class Pullers:
             max_access_unit_bytes=settings.limits.max_access_unit_bytes,
             containment=settings.containment,
             networks=settings.sources.networks(target.scheme, target.port),
+            audio_alone=audio_alone,
         )
         pull = Pull(target.shown, request, settings.limits, self)
         self._pulls.add(pull)

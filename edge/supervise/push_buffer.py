@@ -62,6 +62,7 @@ class PushBuffer:
         """Recordings of evidence that are running, by incident. They get each unit."""
         self._tiers = tiers
         self._ring = Ring(evidence.ring_ms, evidence.ring_bytes)
+        self._ring_ms = evidence.ring_ms
         self._audio = KeptAudio()
         self._alignment = AudioAlignment()
         self._bitrate = BitrateJump()
@@ -80,6 +81,7 @@ class PushBuffer:
     def set_policy(self, tiers: TierPolicy, evidence: EvidencePolicy) -> None:
         self._tiers = tiers
         self._ring.resize(evidence.ring_ms, evidence.ring_bytes)
+        self._ring_ms = evidence.ring_ms
 
     def add_unit(self, unit: AccessUnit) -> Release:
         """Takes the next access unit in decoding order, with its times as the caller gave them."""
@@ -89,6 +91,8 @@ class PushBuffer:
         untimed = self.clock.fault is StampFault.FAST
         if untimed or (pts_ms, dts_ms) != (unit.pts_ms, unit.dts_ms):
             unit = replace(unit, pts_ms=pts_ms, dts_ms=dts_ms, untimed=untimed)
+        if self._ring.oldest_ms is None:  # what sounded before is not in the picture's time
+            self._audio = KeptAudio()
         self._alignment.picture(caller_pts_ms, pts_ms)
         self._ring.append(unit)
         for recording in self.recordings.values():
@@ -114,10 +118,12 @@ class PushBuffer:
     def add_audio(self, audio: Audio) -> Audio:
         """Takes the next sound, with its times as the caller gave them. Returns it in media time."""
         audio = self._alignment.aligned(audio)
-        if (oldest_ms := self._ring.oldest_ms) is not None:
-            self._audio.add_audio(audio, oldest_ms)
-            for recording in self.recordings.values():
-                recording.add_audio(audio)
+        oldest_ms = self._ring.oldest_ms
+        if oldest_ms is None:  # sound alone, so far
+            oldest_ms = max((pts_ms for pts_ms, _ in audio.units), default=0) - self._ring_ms
+        self._audio.add_audio(audio, oldest_ms)
+        for recording in self.recordings.values():
+            recording.add_audio(audio)
         return audio
 
     def new_fault(self, now_ms: float) -> StampFault | None:

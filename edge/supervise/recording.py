@@ -42,6 +42,7 @@ class Recording:
         if not self._full and self.bytes + size_of(audio) <= self._max_bytes:
             self._audio.append(audio)
             self.bytes += size_of(audio)
+            self.grown = self.grown or not self._units
 
     def prolong(self, now_ms: float) -> None:
         """What is recorded goes on."""

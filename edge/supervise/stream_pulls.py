@@ -7,13 +7,15 @@ from collections.abc import Callable
 
 from edge.background import BackgroundTasks, task_health
 from edge.contract.gen import gate_pb2, worker_pb2
-from edge.domain import AccessUnit, Tier
+from edge.domain import AccessUnit, Codec, Tier
 from edge.errors import GateError, WorkerLost
+from edge.policy import FailureMode
 from edge.pullers.pull import Pull
 from edge.supervise.context import Context
 from edge.supervise.live_stream import LiveStream
 from edge.supervise.media_intake import MediaIntake
 from edge.supervise.worker_channel import WorkerChannel
+from edge.telemetry.records import FailureModeUsed
 
 
 class StreamPulls:
@@ -57,7 +59,9 @@ class StreamPulls:
         """Replaces the pull of a stream, if it has one, by a new one."""
         stream.stop_pull()
         stream.pull_error = None
-        stream.pull = pull = self._pullers.pull(stream.id, url)
+        policy = self._context.in_force.for_publish(stream.publish)
+        alone = policy.failure.on_no_video is FailureMode.ALLOW
+        stream.pull = pull = self._pullers.pull(stream.id, url, audio_alone=alone)
         self._tasks.start(self._read_pull(stream, pull))
 
     async def _read_pull(self, stream: LiveStream, pull: Pull) -> None:
@@ -87,7 +91,10 @@ class StreamPulls:
 
     def _pull_opened(self, stream: LiveStream, opened: worker_pb2.PullOpened) -> None:
         self._context.containment.note("puller", opened.contained)
-        if (refusal := self._intake.take_source(stream, opened.codec, opened.extradata)) is not None:
+        if not opened.codec:  # audio alone
+            self._context.telemetry.report(FailureModeUsed("on_no_video", FailureMode.ALLOW.value))
+        codec = opened.codec or Codec.H264.value  # as a caller names one whose video has not come
+        if (refusal := self._intake.take_source(stream, codec, opened.extradata)) is not None:
             self._ended(stream, refusal)
             return
         with contextlib.suppress(WorkerLost):  # ``streams_lost`` opens it again.

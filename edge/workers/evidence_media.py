@@ -72,7 +72,7 @@ class EvidenceMedia:
     def take(self, stream_id: str) -> Media | None:
         """Removes and returns a stream's media, or None when there is none."""
         shown = self._drop(stream_id)
-        if shown is None or not shown.units:
+        if shown is None or not (shown.units or shown.audio):
             return None
         return Media(shown.codec, shown.extradata, tuple(shown.units), tuple(shown.audio))
 

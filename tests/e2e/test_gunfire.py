@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import grpc
 import pytest
 
@@ -18,7 +19,7 @@ from benchmarks.servers.publisher import Publisher
 from edge.api.auth import Role
 from edge.cli.operator_client import GateConnection
 from edge.contract.gen import gate_pb2, gate_pb2_grpc, operator_pb2
-from edge.gate_process import GateProcess
+from edge.gate_process import ENFORCING, GateProcess
 from edge.stream import resampler
 from tests.conftest import require
 from tests.detect.tiny_pack import tiny_pack
@@ -72,7 +73,8 @@ def gate(
     config += f'pull_url = "{nginx.pull_url}"\n[node_media_server]\ntrust_broadcaster = true\n'
     config += f'api_url = "{node.api_url}"\njwt_secret = "{node.jwt_secret}"\n'
     config += f'pull_url = "{node.pull_url}"\n'
-    with GateProcess(folder / "gate", config=config) as process:
+    policy = {**ENFORCING, "apps": {"radio": {"failure": {"on_no_video": "allow"}}}}
+    with GateProcess(folder / "gate", config=config, policy=policy) as process:
         nginx.start(process.http)
         node.start(process.http)
         yield process
@@ -134,6 +136,39 @@ def test_pulls_bring_their_sound(gate: GateProcess, programme: Path) -> None:
                 stub.Detach(gate_pb2.DetachRequest(stream_id=stream_id), timeout=TIMEOUT_S)
     assert flag.category == "gunfire"
     assert flag.signals[0].detail
+
+
+def test_a_pull_without_a_picture_is_heard_where_policy_lets_it_go_on(
+    gate: GateProcess, tmp_path: Path
+) -> None:
+    late = [18 + n / 10 for n in range(12)]
+    programme = write_sounding(tmp_path / "programme.flv", bursts(24, late))
+    radio = sound_alone(programme, tmp_path / "radio.flv")
+    with socket.create_server(("127.0.0.1", 0)) as listener, grpc.insecure_channel(gate.grpc) as channel:
+        stub = gate_pb2_grpc.GateStub(channel)
+        serving = (listener, radio.read_bytes(), 14.0)
+        threading.Thread(target=serve_live, args=serving, daemon=True).start()
+        stream_id = admit(stub, "radio", app="radio").stream_id
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/live.flv"
+        request = gate_pb2.AttachRequest(stream_id=stream_id, url=url)
+        for answer in stub.Attach(request, timeout=TIMEOUT_S):
+            if answer.verdict.action == gate_pb2.ACTION_FLAG:
+                flag = answer.verdict
+                incident = clip_of(gate, "radio")
+                stub.Detach(gate_pb2.DetachRequest(stream_id=stream_id), timeout=TIMEOUT_S)
+    assert flag.category == "gunfire"
+    assert flag.pts_ms == pytest.approx(1000 * late[0], abs=4_000)
+    assert heard_at(Path(incident.evidence_path)), "a person can hear it"
+
+
+def sound_alone(programme: Path, path: Path) -> Path:
+    with av.open(str(programme)) as media, av.open(str(path), "w") as out:
+        sound = out.add_stream_from_template(media.streams.audio[0])
+        for packet in media.demux(audio=0):
+            if packet.dts is not None:
+                packet.stream = sound
+                out.mux(packet)
+    return path
 
 
 def clip_of(gate: GateProcess, broadcaster: str) -> operator_pb2.Incident:

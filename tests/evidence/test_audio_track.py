@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge.domain import AccessUnit, Audio, Codec
+from edge.errors import BrokenMedia
 from edge.evidence import EvidenceClip, write_clip
 from edge.stream.synthetic import EncodedMedia, encode
 from tests.conftest import require
@@ -55,6 +56,24 @@ def test_every_sound_beside_every_picture(codec: str, shown: Codec, tmp_path: Pa
     written = clip(tmp_path, sound(codec), picture(shown))
     assert heard_at(written.path) == pytest.approx([1, 2.5, 4], abs=0.06)
     assert frames_shown(written.path) == 90
+
+
+@pytest.mark.parametrize("codec", list(ENCODERS))
+def test_sound_alone_is_a_clip_that_can_be_heard(codec: str, tmp_path: Path) -> None:
+    written = write_clip((), Codec.H264, b"", tmp_path, "in_1", audio=sound(codec))
+    assert heard_at(written.path) == pytest.approx([1, 2.5, 4], abs=0.06)
+    span_ms = written.start_pts_ms - BEGIN_MS, written.end_pts_ms - BEGIN_MS
+    assert span_ms == pytest.approx((0, 6000), abs=100)
+    with av.open(str(written.path)) as media:
+        assert not media.streams.video
+
+
+def test_neither_picture_nor_sound_is_no_clip(tmp_path: Path) -> None:
+    with pytest.raises(BrokenMedia):
+        write_clip((), Codec.H264, b"", tmp_path, "in_1")
+    with pytest.raises(BrokenMedia):
+        write_clip((), Codec.H264, b"", tmp_path, "in_1", audio=(Audio("aac", b"", ((0, b"x"),)),))
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_was_heard_before_the_first_picture_is_left_out(tmp_path: Path) -> None:

@@ -50,6 +50,8 @@ class PullInThread(Pull):
         url: str,
         limits: PullLimits = LIMITS,
         networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128"),
+        *,
+        audio_alone: bool = False,
         **options: str,
     ) -> None:
         target = PullUrl.parse(url)
@@ -60,6 +62,7 @@ class PullInThread(Pull):
             stall_ms=limits.stall_ms,
             max_access_unit_bytes=limits.max_access_unit_bytes,
             networks=networks,
+            audio_alone=audio_alone,
         )
         self.puller = PullerThread()
         super().__init__(target.shown, request, limits, self.puller)

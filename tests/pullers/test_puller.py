@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from edge.contract.gen import worker_pb2
+from edge.contract.gen import gate_pb2, worker_pb2
 from edge.domain import AccessUnit, Codec
 from edge.errors import Fault, LimitExceeded, SourceStalled
 from edge.ingest.message import Message, MessageType
@@ -80,6 +80,24 @@ async def test_audio_only_ends_with_a_clear_error(port: int) -> None:
     assert error is not None
     assert (error.reason, error.fault) == ("no_video", Fault.PUBLISHER)
     assert "audio only" in str(error)
+
+
+async def test_audio_alone_goes_on_where_it_is_asked_for(port: int) -> None:
+    url = f"rtmp://127.0.0.1:{port}/live/stream?key={SECRET}"
+    pull = PullInThread(url, PullLimits(open_ms=15_000, stall_ms=15_000), audio_alone=True, listen="1")
+    with publishing(port, "audio", 60):
+        opened = await pull.next()
+        assert isinstance(opened, worker_pb2.PullOpened)
+        assert (opened.codec, opened.extradata) == ("", b"")
+        pull.want_audio(True)
+        heard = await pull.next()
+        assert isinstance(heard, gate_pb2.AudioUnits)
+        assert heard.codec == "aac"
+        pull.beat(14_000)
+        assert isinstance(await pull.next(), gate_pb2.AudioUnits)
+        pull.beat(14_000)  # each sound counts for the watchdog
+        assert isinstance(await pull.next(), gate_pb2.AudioUnits)
+        pull.stop()
 
 
 async def test_server_that_accepts_and_says_nothing() -> None:

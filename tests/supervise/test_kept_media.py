@@ -51,8 +51,10 @@ def test_sound_never_lies_far_from_the_picture(caller_ms: int, media_ms: int, pt
 def test_sound_goes_when_its_picture_goes() -> None:
     media = PushBuffer(TierPolicy(), EvidencePolicy(ring_ms=4_000), 10_000)
     assert media.add_audio(sound(0)) == sound(0)
-    assert media.kept() == KeptMedia(), "there is no picture that it belongs to"
-    for number in range(300):
+    assert media.kept() == KeptMedia(audio=(sound(0),)), "sound alone, so far"
+    media.add_unit(unit(0, keyframe=True))
+    assert media.kept().audio == (), "it is not in the picture's time"
+    for number in range(1, 300):
         media.add_unit(unit(40 * number, keyframe=number % 25 == 0))
         if number % 12 == 0:
             media.add_audio(sound(40 * number))
@@ -63,6 +65,16 @@ def test_sound_goes_when_its_picture_goes() -> None:
     assert first - 2_500 <= heard[0] <= first
     assert heard[-1] > 40 * 285
     assert heard == sorted(heard)
+
+
+def test_sound_alone_is_kept_as_long_as_a_picture_would_be() -> None:
+    media = PushBuffer(TierPolicy(), EvidencePolicy(ring_ms=4_000), 10_000)
+    for number in range(100):
+        media.add_audio(sound(500 * number))
+    heard = pts_of(media.kept().audio)
+    assert media.kept().units == ()
+    assert 6_500 >= heard[-1] - heard[0] >= 4_000
+    assert heard[-1] >= 500 * 99
 
 
 @given(st.lists(st.tuples(st.integers(0, 64 * 1024), st.integers(0, 10**6)), max_size=200))

@@ -1131,6 +1131,7 @@ class OpenPull(_message.Message):
     MAX_ACCESS_UNIT_BYTES_FIELD_NUMBER: _builtins.int
     CONTAINMENT_FIELD_NUMBER: _builtins.int
     NETWORKS_FIELD_NUMBER: _builtins.int
+    AUDIO_ALONE_FIELD_NUMBER: _builtins.int
     url: _builtins.str
     open_ms: _builtins.int
     """The first video must come within this."""
@@ -1139,6 +1140,8 @@ class OpenPull(_message.Message):
     max_access_unit_bytes: _builtins.int
     containment: _builtins.str
     """`off`, `try` or `require`."""
+    audio_alone: _builtins.bool
+    """Whether audio is passed on where no video comes in time."""
     @_builtins.property
     def options(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Options for FFmpeg's avformat_open_input."""
@@ -1157,10 +1160,11 @@ class OpenPull(_message.Message):
         max_access_unit_bytes: _builtins.int = ...,
         containment: _builtins.str = ...,
         networks: _abc.Iterable[_builtins.str] | None = ...,
+        audio_alone: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["containment", b"containment", "max_access_unit_bytes", b"max_access_unit_bytes", "networks", b"networks", "open_ms", b"open_ms", "options", b"options", "stall_ms", b"stall_ms", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_alone", b"audio_alone", "containment", b"containment", "max_access_unit_bytes", b"max_access_unit_bytes", "networks", b"networks", "open_ms", b"open_ms", "options", b"options", "stall_ms", b"stall_ms", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1176,6 +1180,7 @@ class PullOpened(_message.Message):
     EXTRADATA_FIELD_NUMBER: _builtins.int
     CONTAINED_FIELD_NUMBER: _builtins.int
     codec: _builtins.str
+    """Empty: no video has come in time, and only audio follows."""
     extradata: _builtins.bytes
     @_builtins.property
     def contained(self) -> Global___Contained:
