@@ -59,7 +59,7 @@ class WorkersSection(Section):
         4096, ge=128, le=1_048_576, description="A worker that holds more memory is replaced."
     )
     ready_ms: int = Field(
-        30_000, ge=1000, le=600_000, description="A worker must have loaded its model within this."
+        60_000, ge=1000, le=600_000, description="A worker must have loaded its model within this."
     )
 
 
