@@ -6,6 +6,7 @@ from starlette.responses import Response
 
 from edge.console.visit import Visit
 from edge.contract.gen import operator_pb2
+from edge.errors import CallRefused, LedgerUnavailable
 
 _LOOKED_AT = 200
 
@@ -13,13 +14,18 @@ _LOOKED_AT = 200
 async def health(visit: Visit) -> Response:
     gate = visit.gate
     streams = await visit.live_streams()
-    recent = await visit.call(
-        visit.operator.ListIncidents, operator_pb2.ListIncidentsRequest(limit=_LOOKED_AT)
-    )
+    asked = operator_pb2.ListIncidentsRequest(limit=_LOOKED_AT)
+    try:
+        recent = await visit.call(visit.operator.ListIncidents, asked)
+        by_state = await gate.executor.call(gate.ledger.waiting_by_state)
+    except (CallRefused, LedgerUnavailable):
+        if not gate.executor.down:
+            raise
+        # That the ledger is away is what the page has to say.
+        recent, by_state = operator_pb2.ListIncidentsResponse(), {}
     unconfirmed = [
         each for each in recent.incidents if each.cut_unconfirmed_wall_ms and not each.cut_confirmed_wall_ms
     ]
-    by_state = await gate.executor.call(gate.ledger.waiting_by_state)
     up, wanted = gate.pool.places
     return visit.show(
         "health_rows.html" if visit.part else "health.html",

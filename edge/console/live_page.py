@@ -13,7 +13,7 @@ from edge.console.queue_page import SEEN
 from edge.console.sparkline import sparklines
 from edge.console.visit import Visit
 from edge.contract.gen import gate_pb2, operator_pb2
-from edge.errors import InvalidInput, NotFound
+from edge.errors import InvalidInput, LedgerUnavailable, NotFound
 
 CUT_MS: Final = 15 * 60_000
 """Whoever is cut may not be back at once: this short block is made first."""
@@ -48,7 +48,11 @@ async def live(visit: Visit) -> Response:
 async def waiting(visit: Visit) -> dict[str, str]:
     """The most urgent waiting incident of each stream that has one."""
     found: dict[str, str] = {}
-    for queued in reversed((await visit.gate.queue.view()).queued):
+    try:
+        queue = (await visit.gate.queue.view()).queued
+    except LedgerUnavailable:  # a person can cut all the same
+        return found
+    for queued in reversed(queue):
         stream_id = visit.operator.shown_stream_id(visit.person, queued.waiting.stream_id)
         found[stream_id] = queued.waiting.id
     return found

@@ -58,7 +58,12 @@ def verdict_to_json(verdict: Verdict) -> str:
 
 def verdict_from_json(text: str) -> Verdict:
     """Reads JSON of any version. Missing fields get defaults; unknown fields are dropped."""
-    values = _known(Verdict, json.loads(text))
+    return verdict_from_values(json.loads(text))
+
+
+def verdict_from_values(stored: dict[str, Any]) -> Verdict:
+    """The same of parsed JSON."""
+    values = _known(Verdict, stored)
     signals = tuple(_signal_from(signal) for signal in values.pop("signals"))
     trace = Trace(**_known(Trace, values["trace"])) if values.get("trace") else None
     reason = VerdictReason(values.get("reason", ""))

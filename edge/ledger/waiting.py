@@ -136,7 +136,7 @@ def _from_row(row: Any) -> WaitingIncident:
                 row.address,
                 {str(name): str(value) for name, value in json.loads(row.attributes).items()},
             ),
-            _bare(records.verdict_from_json(row.verdict)),
+            _deciding(row.verdict),
             int(row.created_ms),
             IncidentState(row.state),
             max(float(row.score), float(row.peak_score or 0.0)),
@@ -146,6 +146,12 @@ def _from_row(row: Any) -> WaitingIncident:
             row.first_confirmed_by,
             row.admitted_ms,
         )
+
+
+def _deciding(text: str) -> Verdict:
+    """The verdict with its first signal alone: a queue reads thousands of them."""
+    values = json.loads(text)
+    return records.verdict_from_values({**values, "trace": None, "signals": values["signals"][:1]})
 
 
 def _bare(verdict: Verdict) -> Verdict:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edge.clock import ManualClock
 from edge.domain import IncidentState
+from edge.errors import LedgerUnavailable
 from tests.console.browser import app_of, browsing, console, flagged
 from tests.supervise.gate_without_workers import Bench
 
@@ -136,3 +137,19 @@ async def test_a_viewer_s_look_is_no_look_of_a_reviewer(tmp_path: Path) -> None:
         await browser.sign_in("reviewer")
         await browser.get(f"/incidents/{incident_id}")
         assert bench.gate.ledger.incident(incident_id).review.looked_by == "reviewer-name"
+
+
+async def test_without_the_ledger_streams_are_shown_and_health_says_so(tmp_path: Path) -> None:
+    async with console(tmp_path) as (bench, browser):
+        await flagged(bench)
+        away = LedgerUnavailable("ledger: the disk is gone")
+        for method in ("incidents", "incident_changes", "head", "waiting_by_state", "standings"):
+            bench.ledger.fail(method, *[away] * 99)
+        live = await browser.get("/live")
+        assert live.status_code == 200
+        assert "anna" in live.text
+        assert 'data-act="cut"' in live.text
+        health = await browser.get("/health")
+        assert health.status_code == 200
+        assert "ledger" in health.text
+        assert (await browser.get("/queue?only=")).status_code == 503

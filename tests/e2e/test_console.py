@@ -40,9 +40,9 @@ def pattern(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def programme(pattern: Path) -> Path:
-    """The pattern for two minutes. The test is over before."""
+    """The pattern for five minutes. The test is over before."""
     path = pattern.with_suffix(".flv")
-    _ffmpeg("-stream_loop", "29", "-i", str(pattern), "-c", "copy", str(path))
+    _ffmpeg("-stream_loop", "74", "-i", str(pattern), "-c", "copy", str(path))
     return path
 
 
@@ -109,6 +109,20 @@ def test_from_the_flag_to_the_cut_to_live_again(
         # The incident comes to the open page by itself.
         page.wait_for_selector("li.job.selected:has-text('u42')")
         page.wait_for_selector("li.job img")
+        by_keyboard(page, "Claimed.", "c")
+        by_keyboard(page, "Released.", "c")
+        by_keyboard(page, "Escalated.", "e", "Enter")
+        by_keyboard(page, "The decision is undone.", "u")
+        by_keyboard(page, "Overturned.", "o", "Enter")
+        by_keyboard(page, "The decision is undone.", "u")
+        by_keyboard(page, "Confirmed.", "v", "Enter")
+        by_keyboard(page, "The decision is undone.", "u")
+        page.goto(f"http://{gate.http}/console/queue?only=live&severity=normal")
+        page.wait_for_selector("li.job:has-text('u42')")
+        by_keyboard(page, "Claimed.", "t")
+        page.fill("#comment", "سؤال <b>")
+        page.click("form.comment button")
+        page.wait_for_selector("text=سؤال <b>")
         page.goto(f"http://{gate.http}/console/live")
         page.wait_for_selector("tr:has-text('u42') >> text=flag")
         page.wait_for_selector("tr:has-text('u42') .poster img")
@@ -193,6 +207,17 @@ def seen_live(page: Any) -> str:
     until(page, f"document.querySelector('video').currentTime > {newest}")
     url: str = page.url
     return url
+
+
+def by_keyboard(page: Any, said: str, *keys: str) -> None:
+    """What a person does from the queue takes three keys at most. A dialog shows before it is answered."""
+    assert len(keys) <= 3
+    page.wait_for_load_state()
+    for key in keys:
+        if key == "Enter":
+            page.wait_for_selector("dialog[open] [autofocus]:focus")
+        page.keyboard.press(key)
+    page.wait_for_selector(f".notice:has-text('{said}')")
 
 
 def until(page: Any, expression: str) -> None:

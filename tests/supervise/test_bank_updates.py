@@ -37,6 +37,7 @@ from edge.ledger import DurableLedger
 from edge.match import INCIDENT_BANK, Bank, BankInfo, Entry, EntryKind, Footage, HashRun
 from edge.match.incident_bank import NICENESS
 from edge.policy import Policy
+from edge.queue_policy import QueuePolicy
 from edge.reasons import VerdictReason
 from edge.stream.synthetic import encode
 from edge.supervise.bank_updates import BankUpdates
@@ -121,6 +122,7 @@ def incident_with(evidence: Path | None, **verdict: Any) -> Incident:
 
 
 STRETCH = (400, 800)
+PATIENCE_S = 300.0
 
 
 @pytest.fixture
@@ -257,7 +259,7 @@ async def operated(folder: Path, gate: str = "", *, works: bool = True) -> Async
         executor=executor,
         operator_ledger=ledger.patient(5000),
         clock=clock,
-        policy=Policy(),
+        policy=Policy(queue=QueuePolicy(undo_ms=600_000)),  # a busy machine needs minutes
         ledger=ledger,
         telemetry=telemetry,
     )
@@ -312,6 +314,48 @@ def on_record(ledger: DurableLedger, evidence: Path | None, **verdict: Any) -> I
     if evidence is not None:
         ledger.set_evidence(incident.id, str(evidence), SystemClock().wall_ms(), (5000, 5950))
     return incident
+
+
+@pytest.mark.parametrize("while_it_is_banked", [False, True])
+async def test_a_confirmation_that_is_undone_leaves_nothing_in_the_bank(
+    while_it_is_banked: bool, reviews: Operated, evidence: Path
+) -> None:
+    actions, ledger, banks = reviews
+    incident = on_record(ledger, evidence)
+    await actions.review(
+        incident.id, IncidentState.CONFIRMED, "seen", "rita", wait_s=0 if while_it_is_banked else PATIENCE_S
+    )
+    if while_it_is_banked:
+        await banking_begins()
+    else:
+        assert is_banked(banks, incident)
+    undone = await actions.undo(incident.id, "rita", PATIENCE_S)
+    assert undone.state is IncidentState.OPEN
+    assert not is_banked(banks, incident)
+    banking = ledger.incident(incident.id).banking
+    assert banking is None or banking.state is BankingState.WITHDRAWN
+    if not while_it_is_banked:
+        return
+    # It is decided anew as if it had never been.
+    again = await actions.review(incident.id, IncidentState.CONFIRMED, "seen", "rita", wait_s=PATIENCE_S)
+    assert again.banking is not None
+    assert again.banking.state is BankingState.BANKED
+    assert is_banked(banks, incident)
+
+
+async def test_an_overturning_that_is_undone_banks_again(reviews: Operated, evidence: Path) -> None:
+    actions, ledger, banks = reviews
+    incident = on_record(ledger, evidence)
+    await actions.review(
+        incident.id, IncidentState.CONFIRMED, "seen", "rita", stretch_ms=(200, 700), wait_s=PATIENCE_S
+    )
+    before = ledger.incident(incident.id).banking
+    await actions.review(incident.id, IncidentState.OVERTURNED, "a film", "rita", wait_s=PATIENCE_S)
+    assert not is_banked(banks, incident)
+    undone = await actions.undo(incident.id, "rita", PATIENCE_S)
+    assert undone.state is IncidentState.CONFIRMED
+    assert undone.banking == before
+    assert is_banked(banks, incident)
 
 
 async def test_the_answer_says_what_was_banked_and_what_was_left_out(
