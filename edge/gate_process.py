@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 
 from edge.errors import ConfigError
 
-STOP_S = 20.0
+STOP_S = 60.0
 ENFORCING: Final[Mapping[str, Any]] = {"mode": "enforce"}
 """Fields of a first policy that acts on what the detector says, too."""
 _LAST_WORDS = 8000

@@ -32,6 +32,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # Without a spare worker a test's gate starts in half the time. Tests of the spare worker ask for one.
 os.environ.setdefault("EDGE_WORKERS__SPARE", "0")
+# Beside others, a worker may take a minute until it is ready.
+os.environ.setdefault("EDGE_WORKERS__READY_MS", "120000")
 # The many processes share compiled bytecode, those of pytest also the tests with their assertions.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False

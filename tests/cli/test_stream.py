@@ -23,10 +23,13 @@ from edge.ledger import Ledger
 from edge.reasons import VerdictReason
 from tests.integration.calls import TIMEOUT_S, admit, until
 
+CONFIG = "[workers]\ncount = 1\n[limits]\nunwatched_ms = 600000\n"
+"""Nobody watches these streams, however long a command takes."""
+
 
 @pytest.fixture(scope="module")
 def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateProcess]:
-    with GateProcess(tmp_path_factory.mktemp("gate"), config="[workers]\ncount = 1\n") as running:
+    with GateProcess(tmp_path_factory.mktemp("gate"), config=CONFIG) as running:
         yield running
 
 

@@ -96,9 +96,13 @@ async def test_a_gate_that_is_away_is_said_and_asked_again(monkeypatch: pytest.M
         assert not isinstance(screen.screen, CutQuestion)
 
 
+CONFIG = "[workers]\ncount = 1\n[limits]\nunwatched_ms = 600000\n"
+"""Nobody watches these streams, however long a command takes."""
+
+
 @pytest.fixture
 def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateProcess]:
-    with GateProcess(tmp_path_factory.mktemp("gate"), config="[workers]\ncount = 1\n") as running:
+    with GateProcess(tmp_path_factory.mktemp("gate"), config=CONFIG) as running:
         yield running
 
 
