@@ -215,7 +215,9 @@ async def cost(
     cpu: dict[bool, list[float]] = {False: [], True: []}
     async with AsyncExitStack() as stack:
         edge = Edge(gate, await stack.enter_async_context(grpc.aio.insecure_channel(gate.grpc)))
-        clients = [await stack.enter_async_context(await pages.client_of(gate)) for _ in range(opened)]
+        clients = [await pages.client_of(gate) for _ in range(opened)]
+        for client in clients:
+            stack.push_async_callback(client.aclose)
         watching, admitted = [], 0
         for number in range(streams):
             answer = await edge.admit(f"calm-{number}", f"calm-{number}")
