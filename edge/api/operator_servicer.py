@@ -7,6 +7,7 @@ import json
 
 from edge.api import bounds
 from edge.api.auth import Role
+from edge.api.operator_banks import BankCalls
 from edge.api.operator_blocks import BlockCalls
 from edge.api.operator_evidence import EvidenceCalls
 from edge.api.operator_incidents import IncidentCalls
@@ -33,6 +34,7 @@ class OperatorServicer(
     MediaCalls,
     BlockCalls,
     ModelCalls,
+    BankCalls,
     operator_pb2_grpc.OperatorServicer,
 ):
     """Serves the policy. The base classes serve the rest."""

@@ -10,6 +10,7 @@ from starlette.routing import Mount, Route
 from edge.api.auth import Role, TokenFile
 from edge.config import Settings
 from edge.console import (
+    banks_page,
     decisions,
     evidence,
     health_page,
@@ -58,6 +59,8 @@ def _routes(console: Console) -> Iterator[Route]:
         "/blocks": records_pages.blocks,
         "/strikes": records_pages.strikes,
         "/appeals": records_pages.appeals,
+        "/banks": banks_page.banks,
+        "/banks/{bank}": banks_page.bank,
         "/policy": policy_page.policy,
         "/policy/edit": policy_edit.edit,
         "/policy/json": policy_edit.edit_json,
@@ -76,6 +79,7 @@ def _routes(console: Console) -> Iterator[Route]:
         "/live/{stream}/{done}": live_page.act,
         "/blocks": records_pages.add_block,
         "/blocks/{block}/{done}": records_pages.change_block,
+        "/banks/{bank}/mark": banks_page.mark,
         "/strikes/{strike}/pardon": records_pages.pardon,
         "/appeals/{appeal}/{done}": records_pages.decide_appeal,
     }
@@ -95,6 +99,7 @@ def _routes(console: Console) -> Iterator[Route]:
         yield Route(path, console.page(handler), methods=["GET"])
     for path, handler in actions.items():
         yield Route(path, console.page(handler, Role.REVIEWER), methods=["POST"])
+    yield Route("/banks/{bank}/switch", console.page(banks_page.switch, Role.ADMIN), methods=["POST"])
     for path, handler in of_policy.items():
         yield Route(path, console.page(handler, Role.ADMIN, LARGE_FORM), methods=["POST"])
 

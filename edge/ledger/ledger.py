@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from edge.ledger.appeals import Appeals
 from edge.ledger.audit import AuditRow, verify_chain
+from edge.ledger.bank_records import BankRecords
 from edge.ledger.base import PAGE
 from edge.ledger.blocks import Blocks
 from edge.ledger.claims import Claims
@@ -45,6 +46,7 @@ class Ledger(
     Policies,
     Models,
     Usage,
+    BankRecords,
     EvidenceRecords,
     FleetGates,
     ChangedIncidents,

@@ -22,7 +22,8 @@ from edge.domain import Incident, Signal, SignalSource
 from edge.errors import BankError, GateError
 from edge.match import RunawayGuard
 from edge.match.bank.manifest import read_manifest
-from edge.telemetry.records import BankEntryRanAway, BankingFailed, IncidentBanked
+from edge.match.bank.runaway import WINDOW_MS
+from edge.telemetry.records import GATE, BankEntryRanAway, BankingFailed, IncidentBanked
 from edge.telemetry.telemetry import Telemetry
 
 FINGERPRINT_S = 600.0
@@ -146,12 +147,28 @@ class BankUpdates:
                 if not self._guard.observe(now, bank, key, stream_id, limit):
                     continue
                 if not by_sound:
-                    await _quarantine(path, signal.entry)
+                    why = f"matched over {limit} streams within {WINDOW_MS // 60_000} minutes"
+                    await self.mark(bank, "quarantine", signal.entry, why, GATE)
                 self._telemetry.report(BankEntryRanAway(bank, signal.entry, limit, quarantined=not by_sound))
-                if not by_sound:
-                    self._changed()
             except (GateError, OSError) as error:
                 log.error("match not counted", bank=bank, entry=signal.entry, error=str(error))
+
+    async def mark(self, bank: str, mark: str, entry: str, reason: str, by: str) -> None:
+        """Marks an entry or takes a mark off, by a word of `edge-gate bank`. Raises BankError and OSError."""
+        path = str(self._directory / bank)
+        await self._edit(mark, f"--bank={path}", f"--reason={reason}", f"--by={by}", "--", entry)
+
+    async def switch(self, bank: str, enabled: bool, reason: str, by: str) -> None:
+        """Switches a whole bank on or off. Raises BankError and OSError."""
+        switch = "--enabled" if enabled else "--disabled"
+        path = str(self._directory / bank)
+        await self._edit("set", switch, f"--reason={reason}", f"--by={by}", "--", path)
+
+    async def _edit(self, *arguments: str) -> None:
+        code, error, _ = await _run("edge.cli", "bank", *arguments)
+        if code != 0:
+            raise BankError(error.removeprefix("error: "))
+        self._changed()
 
 
 def _banked(stretch_ms: tuple[int, int], said: str) -> Banking:
@@ -162,13 +179,6 @@ def _banked(stretch_ms: tuple[int, int], said: str) -> Banking:
         nothing = NothingBanked.NOTHING_LEFT
         return Banking(BankingState.NOTHING, nothing, stretch_ms, left_out=left_out)
     return Banking(BankingState.BANKED, None, stretch_ms, int(answer["frames"]), left_out)
-
-
-async def _quarantine(bank: Path, entry: str) -> None:
-    """Raises BankError where the entry cannot be quarantined."""
-    code, error, _ = await _run("edge.cli", "bank", "quarantine", "--bank", str(bank), "--", entry)
-    if code != 0:
-        raise BankError(error)
 
 
 async def _run(module: str, *arguments: str) -> tuple[int, str, str]:

@@ -33,6 +33,7 @@ from edge.supervise.actions import OperatorActions
 from edge.supervise.admission import Admitter
 from edge.supervise.alarms import Alarms
 from edge.supervise.authority import NOBODY, Authority, Caller, admission_key
+from edge.supervise.bank_desk import BankDesk
 from edge.supervise.bank_updates import BankUpdates
 from edge.supervise.banks_in_service import BanksInService
 from edge.supervise.containment_report import ContainmentReport
@@ -184,6 +185,7 @@ class Gate:
             self._banks.ask,
             self._recent.save,
         )
+        self.banks = BankDesk(context, bank_updates, settings.banks, settings.bank_copies)
         failure_response = FailureResponse(context, self._enforcer)
         self.router = StreamRouter(context, failure_response, tasks, self._enforcer.cut_heard)
         self._drain = Drain(context, self.router.take_no_more)

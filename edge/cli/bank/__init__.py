@@ -8,6 +8,7 @@ from edge.cli.bank.add import add, import_
 from edge.cli.bank.edit import MARKS, accept, compact, marking, set_
 from edge.cli.bank.list import export, list_, verify
 from edge.cli.bank.match import match
+from edge.cli.bank.served import app as served
 
 app = typer.Typer(
     rich_markup_mode="markdown",
@@ -26,3 +27,4 @@ for _name, _mark in MARKS.items():
 app.command("set")(set_)
 app.command("accept")(accept)
 app.command("compact")(compact)
+app.add_typer(served, name="served")

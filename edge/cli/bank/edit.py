@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,9 +14,12 @@ import typer
 
 from edge.cli.bank.options import BankArgument, BankOption, progress
 from edge.cli.output import JsonOption, print_json, print_line, print_table, reports_errors
-from edge.errors import NotFound
+from edge.errors import LimitExceeded, NotFound
 from edge.match import Bank, BankPurpose, BankSeverity, bank_info, bank_path
+from edge.match.bank.mark_notes import MAX_REASON, MarkNote
 
+ReasonOption = Annotated[str, typer.Option(help="Why, kept beside the bank and shown to people.")]
+ByOption = Annotated[str, typer.Option(help="Who does it (default: your login name).")]
 EntriesArgument = Annotated[list[str], typer.Argument(help="Ids of entries.", metavar="ENTRY...")]
 
 
@@ -25,35 +30,60 @@ class _Mark:
     done: str
     """The state of the entries afterwards, for people."""
     help: str
-    apply: Callable[[Bank, list[str]], None]
+    apply: Callable[[Bank, list[str], MarkNote], None]
 
 
 MARKS = {
-    "enable": _Mark("enabled", "Let entries match again.", lambda bank, ids: bank.set_enabled(ids, True)),
+    "enable": _Mark(
+        "enabled", "Let entries match again.", lambda bank, ids, note: bank.set_enabled(ids, True, note)
+    ),
     "disable": _Mark(
         "disabled",
         "Keep entries, but let them match nothing.",
-        lambda bank, ids: bank.set_enabled(ids, False),
+        lambda bank, ids, note: bank.set_enabled(ids, False, note),
     ),
     "quarantine": _Mark(
         "quarantined",
         "Let entries ask for a person only, never for a cut; done by itself to runaway entries.",
-        lambda bank, ids: bank.set_quarantined(ids, True),
+        lambda bank, ids, note: bank.set_quarantined(ids, True, note),
     ),
     "release": _Mark(
-        "released", "Let quarantined entries cut again.", lambda bank, ids: bank.set_quarantined(ids, False)
+        "released",
+        "Let quarantined entries cut again.",
+        lambda bank, ids, note: bank.set_quarantined(ids, False, note),
     ),
-    "remove": _Mark("removed", "Take entries out of a bank.", lambda bank, ids: bank.remove(ids)),
+    "remove": _Mark("removed", "Take entries out of a bank.", lambda bank, ids, note: bank.remove(ids)),
 }
+
+
+def _note(reason: str, by: str) -> MarkNote:
+    """Raises LimitExceeded for a reason that is too long."""
+    if len(reason) > MAX_REASON:
+        raise LimitExceeded("--reason", MAX_REASON, len(reason), "characters")
+    return MarkNote(by=by[:128] or _login(), reason=reason, wall_ms=time.time_ns() // 1_000_000)
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()[:128]
+    except (KeyError, OSError):  # a user without a name
+        return str(os.getuid())
 
 
 def marking(mark: _Mark) -> Callable[..., None]:
     """Makes the command of a mark."""
 
     @reports_errors
-    def command(entries: EntriesArgument, bank: BankOption, as_json: JsonOption = False) -> None:
+    def command(
+        entries: EntriesArgument,
+        bank: BankOption,
+        reason: ReasonOption = "",
+        by: ByOption = "",
+        as_json: JsonOption = False,
+    ) -> None:
+        note = _note(reason, by)
         opened = Bank.open(bank)
-        mark.apply(opened, entries)
+        mark.apply(opened, entries, note)
         if as_json:
             print_json({"bank": str(opened.path), mark.done: entries})
         else:
@@ -84,6 +114,8 @@ def set_(
     expires: Annotated[
         datetime | None, typer.Option(help="UTC time from which the bank no longer matches.")
     ] = None,
+    reason: ReasonOption = "",
+    by: ByOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Change a bank's properties. A missing bank is made. Without options: show them."""
@@ -104,7 +136,7 @@ def set_(
     else:
         opened = Bank.open(bank)
         if wanted:
-            opened.change(bank_info(**(opened.info.model_dump() | wanted)))
+            opened.change(bank_info(**(opened.info.model_dump() | wanted)), _note(reason, by))
     info = opened.info.model_dump(mode="json")
     if as_json:
         print_json({"bank": str(opened.path), **info})

@@ -11,7 +11,16 @@ import typer
 from edge.cli.bank.options import BankArgument, progress
 from edge.cli.output import JsonOption, print_json, print_table, reports_errors, stderr
 from edge.errors import NotFound
-from edge.match import Bank, HashListFormat, bank_files, bank_path, exposed, feed_checkpoints, write_hash_list
+from edge.match import (
+    Bank,
+    HashListFormat,
+    bank_files,
+    bank_path,
+    exposed,
+    feed_checkpoints,
+    write_hash_list,
+)
+from edge.match.bank.mark_notes import read_notes
 
 
 @reports_errors
@@ -126,6 +135,7 @@ def _list_banks(banks: list[Bank], as_json: bool) -> None:
 def _list_entries(bank: Bank, limit: int, as_json: bool) -> None:
     shown: list[dict[str, Any]] = []
     quarantined = frozenset(bank.manifest.quarantined)
+    notes = read_notes(bank.path)
     for entry, enabled in bank.entries():
         if len(shown) == limit:
             break
@@ -140,6 +150,7 @@ def _list_entries(bank: Bank, limit: int, as_json: bool) -> None:
                 "source": entry.source,
                 "note": entry.note,
                 "added_ms": entry.added_ms,
+                "marked": notes[entry.id].model_dump() if entry.id in notes else None,
             }
         )
     if as_json:
@@ -166,8 +177,13 @@ def _list_entries(bank: Bank, limit: int, as_json: bool) -> None:
 
 def _state(row: dict[str, Any]) -> str:
     if not row["enabled"]:
-        return "disabled"
-    return "quarantined" if row["quarantined"] else ""
+        return f"disabled{_why(row)}"
+    return f"quarantined{_why(row)}" if row["quarantined"] else ""
+
+
+def _why(row: dict[str, Any]) -> str:
+    marked = row["marked"]
+    return "" if marked is None else f" by {marked['by']}{': ' if marked['reason'] else ''}{marked['reason']}"
 
 
 def _seconds(duration_ms: int) -> str:

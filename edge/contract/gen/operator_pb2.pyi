@@ -172,6 +172,60 @@ APPEAL_STATE_DENIED: AppealState.ValueType  # 3
 """The block stays."""
 Global___AppealState: _TypeAlias = AppealState  # noqa: Y015
 
+class _BankEntryState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BankEntryStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BankEntryState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BANK_ENTRY_STATE_UNSPECIFIED: _BankEntryState.ValueType  # 0
+    """All."""
+    BANK_ENTRY_STATE_DISABLED: _BankEntryState.ValueType  # 1
+    """Those that match nothing."""
+    BANK_ENTRY_STATE_QUARANTINED: _BankEntryState.ValueType  # 2
+    """Those that ask for a person and never for a cut."""
+
+class BankEntryState(_BankEntryState, metaclass=_BankEntryStateEnumTypeWrapper):
+    """Which of a bank's entries."""
+
+BANK_ENTRY_STATE_UNSPECIFIED: BankEntryState.ValueType  # 0
+"""All."""
+BANK_ENTRY_STATE_DISABLED: BankEntryState.ValueType  # 1
+"""Those that match nothing."""
+BANK_ENTRY_STATE_QUARANTINED: BankEntryState.ValueType  # 2
+"""Those that ask for a person and never for a cut."""
+Global___BankEntryState: _TypeAlias = BankEntryState  # noqa: Y015
+
+class _BankMark:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BankMarkEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BankMark.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BANK_MARK_UNSPECIFIED: _BankMark.ValueType  # 0
+    BANK_MARK_DISABLE: _BankMark.ValueType  # 1
+    """Let it match nothing."""
+    BANK_MARK_ENABLE: _BankMark.ValueType  # 2
+    """Let it match again."""
+    BANK_MARK_QUARANTINE: _BankMark.ValueType  # 3
+    """Let it ask for a person, never for a cut."""
+    BANK_MARK_RELEASE: _BankMark.ValueType  # 4
+    """Let it cut again."""
+
+class BankMark(_BankMark, metaclass=_BankMarkEnumTypeWrapper):
+    """What to do with an entry."""
+
+BANK_MARK_UNSPECIFIED: BankMark.ValueType  # 0
+BANK_MARK_DISABLE: BankMark.ValueType  # 1
+"""Let it match nothing."""
+BANK_MARK_ENABLE: BankMark.ValueType  # 2
+"""Let it match again."""
+BANK_MARK_QUARANTINE: BankMark.ValueType  # 3
+"""Let it ask for a person, never for a cut."""
+BANK_MARK_RELEASE: BankMark.ValueType  # 4
+"""Let it cut again."""
+Global___BankMark: _TypeAlias = BankMark  # noqa: Y015
+
 @_typing.final
 class GetPolicyRequest(_message.Message):
     """Which version of the policy."""
@@ -2830,3 +2884,434 @@ class DecideAppealRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DecideAppealRequest: _TypeAlias = DecideAppealRequest  # noqa: Y015
+
+@_typing.final
+class ListBanksRequest(_message.Message):
+    """Which banks: all of this gate."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListBanksRequest: _TypeAlias = ListBanksRequest  # noqa: Y015
+
+@_typing.final
+class ListBanksResponse(_message.Message):
+    """The banks of a gate."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BANKS_FIELD_NUMBER: _builtins.int
+    HITS_SINCE_WALL_MS_FIELD_NUMBER: _builtins.int
+    HITS_CUT_SHORT_FIELD_NUMBER: _builtins.int
+    hits_since_wall_ms: _builtins.int
+    """Hits are those of incidents that began after this, milliseconds since the Unix epoch."""
+    hits_cut_short: _builtins.bool
+    """There are more incidents than were counted: hits are of the newest ones."""
+    @_builtins.property
+    def banks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Bank]:
+        """Sorted by name."""
+
+    def __init__(
+        self,
+        *,
+        banks: _abc.Iterable[Global___Bank] | None = ...,
+        hits_since_wall_ms: _builtins.int = ...,
+        hits_cut_short: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["banks", b"banks", "hits_cut_short", b"hits_cut_short", "hits_since_wall_ms", b"hits_since_wall_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListBanksResponse: _TypeAlias = ListBanksResponse  # noqa: Y015
+
+@_typing.final
+class BankHits(_message.Message):
+    """How often something matched, by the incidents on record. An incident counts once."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INCIDENTS_FIELD_NUMBER: _builtins.int
+    OVERTURNED_FIELD_NUMBER: _builtins.int
+    LAST_WALL_MS_FIELD_NUMBER: _builtins.int
+    LAST_INCIDENT_ID_FIELD_NUMBER: _builtins.int
+    incidents: _builtins.int
+    """Incidents."""
+    overturned: _builtins.int
+    """Those of them that a person overturned."""
+    last_wall_ms: _builtins.int
+    """When the newest of them began, milliseconds since the Unix epoch; 0 without one."""
+    last_incident_id: _builtins.str
+    """The newest of them; empty without one."""
+    def __init__(
+        self,
+        *,
+        incidents: _builtins.int = ...,
+        overturned: _builtins.int = ...,
+        last_wall_ms: _builtins.int = ...,
+        last_incident_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["incidents", b"incidents", "last_incident_id", b"last_incident_id", "last_wall_ms", b"last_wall_ms", "overturned", b"overturned"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BankHits: _TypeAlias = BankHits  # noqa: Y015
+
+@_typing.final
+class BankNote(_message.Message):
+    """Why something is as it is. What was done with the files of a bank by another tool has none."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    WALL_MS_FIELD_NUMBER: _builtins.int
+    by: _builtins.str
+    """Who did it; `gate` for the gate itself."""
+    reason: _builtins.str
+    """Why."""
+    wall_ms: _builtins.int
+    """When, milliseconds since the Unix epoch."""
+    def __init__(
+        self,
+        *,
+        by: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        wall_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "reason", b"reason", "wall_ms", b"wall_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BankNote: _TypeAlias = BankNote  # noqa: Y015
+
+@_typing.final
+class Bank(_message.Message):
+    """A bank of known footage."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class CheckpointsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NAME_FIELD_NUMBER: _builtins.int
+    OPINION_FIELD_NUMBER: _builtins.int
+    SEVERITY_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    ENABLED_FIELD_NUMBER: _builtins.int
+    ENABLED_RATIO_FIELD_NUMBER: _builtins.int
+    EXPIRES_WALL_MS_FIELD_NUMBER: _builtins.int
+    RUNAWAY_STREAMS_FIELD_NUMBER: _builtins.int
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    HASHES_FIELD_NUMBER: _builtins.int
+    DISABLED_FIELD_NUMBER: _builtins.int
+    QUARANTINED_FIELD_NUMBER: _builtins.int
+    CHECKPOINTS_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    HITS_FIELD_NUMBER: _builtins.int
+    SWITCHED_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name."""
+    opinion: _builtins.str
+    """What a match means: `violating`, `benign` or `investigate`."""
+    severity: _builtins.str
+    """`low`, `medium`, `high` or `critical`."""
+    label: _builtins.str
+    """Category of its entries, unless an entry says another."""
+    source: _builtins.str
+    """Where its footage comes from."""
+    note: _builtins.str
+    """What operators note about it."""
+    enabled: _builtins.bool
+    """Whether it is in use."""
+    enabled_ratio: _builtins.float
+    """Share of its entries in use, 0 to 1."""
+    expires_wall_ms: _builtins.int
+    """When it ends, milliseconds since the Unix epoch; 0: never."""
+    runaway_streams: _builtins.int
+    """An entry that matches more streams than this within ten minutes is quarantined; 0: never."""
+    entries: _builtins.int
+    """Entries that are not removed."""
+    hashes: _builtins.int
+    """Their hashes."""
+    disabled: _builtins.int
+    """Entries that match nothing."""
+    quarantined: _builtins.int
+    """Entries that ask for a person and never for a cut."""
+    problem: _builtins.str
+    """Why its files cannot be used. The last good copy is in use then, if there is one. Empty: they can."""
+    @_builtins.property
+    def checkpoints(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """How far each list that feeds it has been read, by the name of the list."""
+
+    @_builtins.property
+    def hits(self) -> Global___BankHits:
+        """How often it matched."""
+
+    @_builtins.property
+    def switched(self) -> Global___BankNote:
+        """Why it was last switched on or off."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        opinion: _builtins.str = ...,
+        severity: _builtins.str = ...,
+        label: _builtins.str = ...,
+        source: _builtins.str = ...,
+        note: _builtins.str = ...,
+        enabled: _builtins.bool = ...,
+        enabled_ratio: _builtins.float = ...,
+        expires_wall_ms: _builtins.int = ...,
+        runaway_streams: _builtins.int = ...,
+        entries: _builtins.int = ...,
+        hashes: _builtins.int = ...,
+        disabled: _builtins.int = ...,
+        quarantined: _builtins.int = ...,
+        checkpoints: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        problem: _builtins.str = ...,
+        hits: Global___BankHits | None = ...,
+        switched: Global___BankNote | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hits", b"hits", "switched", b"switched"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoints", b"checkpoints", "disabled", b"disabled", "enabled", b"enabled", "enabled_ratio", b"enabled_ratio", "entries", b"entries", "expires_wall_ms", b"expires_wall_ms", "hashes", b"hashes", "hits", b"hits", "label", b"label", "name", b"name", "note", b"note", "opinion", b"opinion", "problem", b"problem", "quarantined", b"quarantined", "runaway_streams", b"runaway_streams", "severity", b"severity", "source", b"source", "switched", b"switched"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Bank: _TypeAlias = Bank  # noqa: Y015
+
+@_typing.final
+class ListBankEntriesRequest(_message.Message):
+    """Which entries."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BANK_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    ENTRY_ID_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    bank: _builtins.str
+    """Name of the bank."""
+    state: Global___BankEntryState.ValueType
+    """UNSPECIFIED: in every state."""
+    entry_id: _builtins.str
+    """Only the entry with this id. Empty: all."""
+    limit: _builtins.int
+    """1 to 1000; 0: 100."""
+    after: _builtins.str
+    """`ListBankEntriesResponse.next` of the previous page."""
+    def __init__(
+        self,
+        *,
+        bank: _builtins.str = ...,
+        state: Global___BankEntryState.ValueType = ...,
+        entry_id: _builtins.str = ...,
+        limit: _builtins.int = ...,
+        after: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "bank", b"bank", "entry_id", b"entry_id", "limit", b"limit", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListBankEntriesRequest: _TypeAlias = ListBankEntriesRequest  # noqa: Y015
+
+@_typing.final
+class ListBankEntriesResponse(_message.Message):
+    """One page of entries."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    NEXT_FIELD_NUMBER: _builtins.int
+    BANK_FIELD_NUMBER: _builtins.int
+    next: _builtins.str
+    """Where the next page begins; empty on the last one."""
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___BankEntry]:
+        """In the order of the bank."""
+
+    @_builtins.property
+    def bank(self) -> Global___Bank:
+        """The bank."""
+
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[Global___BankEntry] | None = ...,
+        next: _builtins.str = ...,
+        bank: Global___Bank | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bank", b"bank"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank", b"bank", "entries", b"entries", "next", b"next"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListBankEntriesResponse: _TypeAlias = ListBankEntriesResponse  # noqa: Y015
+
+@_typing.final
+class BankEntry(_message.Message):
+    """One known video, image or recording."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    DURATION_MS_FIELD_NUMBER: _builtins.int
+    ADDED_WALL_MS_FIELD_NUMBER: _builtins.int
+    DISABLED_FIELD_NUMBER: _builtins.int
+    QUARANTINED_FIELD_NUMBER: _builtins.int
+    MARKED_FIELD_NUMBER: _builtins.int
+    HITS_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Unique in its bank."""
+    kind: _builtins.str
+    """`video`, `image` or `sound`."""
+    label: _builtins.str
+    """Its category."""
+    source: _builtins.str
+    """Where it comes from."""
+    note: _builtins.str
+    """What is noted about it."""
+    duration_ms: _builtins.int
+    """Its length in milliseconds; 0 for an image, and where it is not known."""
+    added_wall_ms: _builtins.int
+    """When it was added, milliseconds since the Unix epoch; 0: not known."""
+    disabled: _builtins.bool
+    """It matches nothing."""
+    quarantined: _builtins.bool
+    """It asks for a person and never for a cut."""
+    @_builtins.property
+    def marked(self) -> Global___BankNote:
+        """Why it is disabled or quarantined."""
+
+    @_builtins.property
+    def hits(self) -> Global___BankHits:
+        """How often it matched."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        label: _builtins.str = ...,
+        source: _builtins.str = ...,
+        note: _builtins.str = ...,
+        duration_ms: _builtins.int = ...,
+        added_wall_ms: _builtins.int = ...,
+        disabled: _builtins.bool = ...,
+        quarantined: _builtins.bool = ...,
+        marked: Global___BankNote | None = ...,
+        hits: Global___BankHits | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hits", b"hits", "marked", b"marked"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_wall_ms", b"added_wall_ms", "disabled", b"disabled", "duration_ms", b"duration_ms", "hits", b"hits", "id", b"id", "kind", b"kind", "label", b"label", "marked", b"marked", "note", b"note", "quarantined", b"quarantined", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BankEntry: _TypeAlias = BankEntry  # noqa: Y015
+
+@_typing.final
+class MarkBankEntryRequest(_message.Message):
+    """A mark to set or to take off."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BANK_FIELD_NUMBER: _builtins.int
+    ENTRY_ID_FIELD_NUMBER: _builtins.int
+    MARK_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    bank: _builtins.str
+    """Name of the bank."""
+    entry_id: _builtins.str
+    """Id of the entry."""
+    mark: Global___BankMark.ValueType
+    """What to do. Required."""
+    reason: _builtins.str
+    """Why, for the record. Required; at most 512 characters."""
+    def __init__(
+        self,
+        *,
+        bank: _builtins.str = ...,
+        entry_id: _builtins.str = ...,
+        mark: Global___BankMark.ValueType = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank", b"bank", "entry_id", b"entry_id", "mark", b"mark", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MarkBankEntryRequest: _TypeAlias = MarkBankEntryRequest  # noqa: Y015
+
+@_typing.final
+class SwitchBankRequest(_message.Message):
+    """A bank to switch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BANK_FIELD_NUMBER: _builtins.int
+    ENABLED_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    bank: _builtins.str
+    """Name of the bank."""
+    enabled: _builtins.bool
+    """Whether it is in use from then on."""
+    reason: _builtins.str
+    """Why, for the record. Required; at most 512 characters."""
+    def __init__(
+        self,
+        *,
+        bank: _builtins.str = ...,
+        enabled: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank", b"bank", "enabled", b"enabled", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SwitchBankRequest: _TypeAlias = SwitchBankRequest  # noqa: Y015

@@ -192,6 +192,26 @@ class OperatorStub:
                 request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.DecideAppealRequest.SerializeToString,
                 response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.Appeal.FromString,
                 _registered_method=True)
+        self.ListBanks = channel.unary_unary(
+                '/edge.operator.v1.Operator/ListBanks',
+                request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListBanksRequest.SerializeToString,
+                response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListBanksResponse.FromString,
+                _registered_method=True)
+        self.ListBankEntries = channel.unary_unary(
+                '/edge.operator.v1.Operator/ListBankEntries',
+                request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListBankEntriesRequest.SerializeToString,
+                response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListBankEntriesResponse.FromString,
+                _registered_method=True)
+        self.MarkBankEntry = channel.unary_unary(
+                '/edge.operator.v1.Operator/MarkBankEntry',
+                request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.MarkBankEntryRequest.SerializeToString,
+                response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.BankEntry.FromString,
+                _registered_method=True)
+        self.SwitchBank = channel.unary_unary(
+                '/edge.operator.v1.Operator/SwitchBank',
+                request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.SwitchBankRequest.SerializeToString,
+                response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.Bank.FromString,
+                _registered_method=True)
 
 
 class OperatorServicer:
@@ -446,6 +466,34 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListBanks(self, request, context):
+        """viewer. The banks of known footage of this gate, with how often each matched. Each gate of a fleet has its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListBankEntries(self, request, context):
+        """viewer. Entries of a bank, in the order of the bank.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MarkBankEntry(self, request, context):
+        """reviewer. Sets a mark on an entry, or takes it off. NOT_FOUND where there is no such entry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SwitchBank(self, request, context):
+        """admin. Switches a whole bank of this gate on or off.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperatorServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -603,6 +651,26 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.DecideAppeal,
                     request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.DecideAppealRequest.FromString,
                     response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.Appeal.SerializeToString,
+            ),
+            'ListBanks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBanks,
+                    request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListBanksRequest.FromString,
+                    response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListBanksResponse.SerializeToString,
+            ),
+            'ListBankEntries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBankEntries,
+                    request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListBankEntriesRequest.FromString,
+                    response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListBankEntriesResponse.SerializeToString,
+            ),
+            'MarkBankEntry': grpc.unary_unary_rpc_method_handler(
+                    servicer.MarkBankEntry,
+                    request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.MarkBankEntryRequest.FromString,
+                    response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.BankEntry.SerializeToString,
+            ),
+            'SwitchBank': grpc.unary_unary_rpc_method_handler(
+                    servicer.SwitchBank,
+                    request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.SwitchBankRequest.FromString,
+                    response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.Bank.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1445,6 +1513,114 @@ class Operator:
             '/edge.operator.v1.Operator/DecideAppeal',
             edge_dot_operator_dot_v1_dot_operator__pb2.DecideAppealRequest.SerializeToString,
             edge_dot_operator_dot_v1_dot_operator__pb2.Appeal.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBanks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edge.operator.v1.Operator/ListBanks',
+            edge_dot_operator_dot_v1_dot_operator__pb2.ListBanksRequest.SerializeToString,
+            edge_dot_operator_dot_v1_dot_operator__pb2.ListBanksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBankEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edge.operator.v1.Operator/ListBankEntries',
+            edge_dot_operator_dot_v1_dot_operator__pb2.ListBankEntriesRequest.SerializeToString,
+            edge_dot_operator_dot_v1_dot_operator__pb2.ListBankEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MarkBankEntry(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edge.operator.v1.Operator/MarkBankEntry',
+            edge_dot_operator_dot_v1_dot_operator__pb2.MarkBankEntryRequest.SerializeToString,
+            edge_dot_operator_dot_v1_dot_operator__pb2.BankEntry.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SwitchBank(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edge.operator.v1.Operator/SwitchBank',
+            edge_dot_operator_dot_v1_dot_operator__pb2.SwitchBankRequest.SerializeToString,
+            edge_dot_operator_dot_v1_dot_operator__pb2.Bank.FromString,
             options,
             channel_credentials,
             insecure,

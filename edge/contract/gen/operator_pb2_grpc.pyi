@@ -145,6 +145,14 @@ class OperatorStub:
     """reviewer. Granting overturns the incident or lifts the manual block. Denying confirms it. A
     review of the incident decides its appeals too.
     """
+    ListBanks: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListBanksRequest, _operator_pb2.ListBanksResponse]
+    """viewer. The banks of known footage of this gate, with how often each matched. Each gate of a fleet has its own."""
+    ListBankEntries: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListBankEntriesRequest, _operator_pb2.ListBankEntriesResponse]
+    """viewer. Entries of a bank, in the order of the bank."""
+    MarkBankEntry: _grpc.UnaryUnaryMultiCallable[_operator_pb2.MarkBankEntryRequest, _operator_pb2.BankEntry]
+    """reviewer. Sets a mark on an entry, or takes it off. NOT_FOUND where there is no such entry."""
+    SwitchBank: _grpc.UnaryUnaryMultiCallable[_operator_pb2.SwitchBankRequest, _operator_pb2.Bank]
+    """admin. Switches a whole bank of this gate on or off."""
 
 @_typing.type_check_only
 class OperatorAsyncStub(OperatorStub):
@@ -259,6 +267,14 @@ class OperatorAsyncStub(OperatorStub):
     """reviewer. Granting overturns the incident or lifts the manual block. Denying confirms it. A
     review of the incident decides its appeals too.
     """
+    ListBanks: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListBanksRequest, _operator_pb2.ListBanksResponse]  # type: ignore[assignment]
+    """viewer. The banks of known footage of this gate, with how often each matched. Each gate of a fleet has its own."""
+    ListBankEntries: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListBankEntriesRequest, _operator_pb2.ListBankEntriesResponse]  # type: ignore[assignment]
+    """viewer. Entries of a bank, in the order of the bank."""
+    MarkBankEntry: _aio.UnaryUnaryMultiCallable[_operator_pb2.MarkBankEntryRequest, _operator_pb2.BankEntry]  # type: ignore[assignment]
+    """reviewer. Sets a mark on an entry, or takes it off. NOT_FOUND where there is no such entry."""
+    SwitchBank: _aio.UnaryUnaryMultiCallable[_operator_pb2.SwitchBankRequest, _operator_pb2.Bank]  # type: ignore[assignment]
+    """admin. Switches a whole bank of this gate on or off."""
 
 class OperatorServicer(metaclass=_abc_1.ABCMeta):
     """Called by operators. A call that changes the ledger waits up to five seconds for another writer, then
@@ -556,5 +572,37 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         """reviewer. Granting overturns the incident or lifts the manual block. Denying confirms it. A
         review of the incident decides its appeals too.
         """
+
+    @_abc_1.abstractmethod
+    def ListBanks(
+        self,
+        request: _operator_pb2.ListBanksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ListBanksResponse, _abc.Awaitable[_operator_pb2.ListBanksResponse]]:
+        """viewer. The banks of known footage of this gate, with how often each matched. Each gate of a fleet has its own."""
+
+    @_abc_1.abstractmethod
+    def ListBankEntries(
+        self,
+        request: _operator_pb2.ListBankEntriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ListBankEntriesResponse, _abc.Awaitable[_operator_pb2.ListBankEntriesResponse]]:
+        """viewer. Entries of a bank, in the order of the bank."""
+
+    @_abc_1.abstractmethod
+    def MarkBankEntry(
+        self,
+        request: _operator_pb2.MarkBankEntryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.BankEntry, _abc.Awaitable[_operator_pb2.BankEntry]]:
+        """reviewer. Sets a mark on an entry, or takes it off. NOT_FOUND where there is no such entry."""
+
+    @_abc_1.abstractmethod
+    def SwitchBank(
+        self,
+        request: _operator_pb2.SwitchBankRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.Bank, _abc.Awaitable[_operator_pb2.Bank]]:
+        """admin. Switches a whole bank of this gate on or off."""
 
 def add_OperatorServicer_to_server(servicer: OperatorServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

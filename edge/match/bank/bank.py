@@ -31,6 +31,7 @@ from edge.match.bank.manifest import (
     read_manifest,
     write_manifest,
 )
+from edge.match.bank.mark_notes import THE_BANK, MarkNote, write_notes
 from edge.match.bank.privacy import give_to_owner_of, make_private
 from edge.match.bank.segment import Segment, open_segment
 from edge.match.bank.segment_builder import SegmentBuilder
@@ -214,29 +215,40 @@ class Bank:
             "quarantined": tuple(filter(stays, manifest.quarantined)),
         }
 
-    def set_enabled(self, ids: Iterable[str], enabled: bool) -> None:
+    def set_enabled(self, ids: Iterable[str], enabled: bool, note: MarkNote | None = None) -> None:
         """Enables or disables entries. Raises NotFound, which names the first missing id."""
-        self._mark("disabled", ids, not enabled)
+        self._mark("disabled", ids, not enabled, note)
 
-    def set_quarantined(self, ids: Iterable[str], quarantined: bool) -> None:
+    def set_quarantined(self, ids: Iterable[str], quarantined: bool, note: MarkNote | None = None) -> None:
         """Quarantines entries or releases them. Raises NotFound, which names the first missing id."""
-        self._mark("quarantined", ids, quarantined)
+        self._mark("quarantined", ids, quarantined, note)
 
-    def _mark(self, mark: Literal["disabled", "quarantined"], ids: Iterable[str], on: bool) -> None:
+    def _mark(
+        self,
+        mark: Literal["disabled", "quarantined"],
+        ids: Iterable[str],
+        on: bool,
+        note: MarkNote | None,
+    ) -> None:
         with self._changing():
             wanted = self._known(ids)
             marked = set(getattr(self.manifest, mark))
             self._commit({mark: _marked(f"bank.{mark}", marked | wanted if on else marked - wanted)})
+            still = {*self.manifest.disabled, *self.manifest.quarantined}
+            write_notes(self.path, wanted if on else wanted - still, note if on else None)
 
     def remove(self, ids: Iterable[str]) -> None:
         """Removes entries. Raises NotFound, which names the first missing id."""
         wanted = self._known(ids)
         self.update(Withdrawal(entry_id) for entry_id in sorted(wanted))
 
-    def change(self, info: BankInfo) -> None:
-        """Replaces the settings that operators make for the bank."""
+    def change(self, info: BankInfo, note: MarkNote | None = None) -> None:
+        """Replaces the settings that operators make for the bank. ``note``: why it is switched on or off."""
         with self._changing():
+            switched = info.enabled != self.info.enabled
             self._commit({"info": info})
+            if switched:
+                write_notes(self.path, (THE_BANK,), note)
 
     def accept_loss(self, wall_ms: int) -> None:
         """Puts on record that what the bank has lost by now is meant to be gone."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _OTHERS = 0o077
-_OURS = (".bank", ".seg", ".import", ".lock", ".part")
+_OURS = (".bank", ".seg", ".notes", ".import", ".lock", ".part")
 
 
 def make_private(folder: Path) -> None:

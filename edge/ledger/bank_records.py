@@ -1,0 +1,50 @@
+"""What the ledger knows of banks: which incidents they led to, and what people did with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from edge.ledger.base import LedgerBase
+from edge.ledger.tables import incidents
+
+_PAGE = 500
+_NAMES_A_BANK = '%"bank": "%'
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedIncident:
+    """An incident with known footage behind its verdict."""
+
+    id: str
+    created_ms: int
+    state: str
+    verdict: str
+    """JSON."""
+
+
+class BankRecords(LedgerBase):
+    def matched_incidents(
+        self, since_ms: int, *, before_id: str | None = None, limit: int = _PAGE
+    ) -> tuple[MatchedIncident, ...]:
+        """Incidents since then whose verdict names a bank, newest first."""
+        columns = incidents.c.id, incidents.c.created_ms, incidents.c.state, incidents.c.verdict
+        query = (
+            sa.select(*columns)
+            # An id begins with the time: what is older is not even looked at.
+            .where(incidents.c.id >= f"in_{since_ms * 1_000_000:016x}", incidents.c.created_ms >= since_ms)
+            .where(incidents.c.verdict.like(_NAMES_A_BANK))
+            .order_by(incidents.c.id.desc())
+            .limit(limit)
+        )
+        if before_id is not None:
+            query = query.where(incidents.c.id < before_id)
+        with self._database.read("read matched incidents") as connection:
+            return tuple(MatchedIncident(*row) for row in connection.execute(query))
+
+    def note_bank_change(self, what: str, bank: str, entry: str, reason: str, by: str, wall_ms: int) -> None:
+        """Records what a person has done with a bank, or with an entry of it, before it is done."""
+        subject = f"{bank}/{entry}" if entry else bank
+        with self._database.write_transaction("note a change of a bank") as connection:
+            self._audit(connection, wall_ms, by, what, subject, {"reason": reason}, {})
