@@ -32,6 +32,7 @@ def report(
     html: Annotated[
         Path | None, typer.Option("--html", help="Also write one HTML file, ready to print.")
     ] = None,
+    language: Annotated[str, typer.Option(help="Language of tables and HTML: en or ar.")] = "en",
     ledger: LedgerOption = None,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
@@ -45,8 +46,12 @@ def report(
     from edge.ledger.snapshot import snapshot
     from edge.report.gather import gather, rows_at_most
     from edge.report.html import render
+    from edge.report.languages import LANGUAGES, translation
     from edge.report.words import NOTES, period, sections
 
+    if language not in LANGUAGES:
+        raise InvalidInput("--language", f"is none of {', '.join(LANGUAGES)}")
+    t = translation(language)
     now = time.time_ns() // 1_000_000
     since_ms = parse_when("--since", since, now) or 0
     until_ms = now if until is None else parse_when("--until", until, now) or now
@@ -59,18 +64,18 @@ def report(
         found = gather(connection, since_ms, until_ms, now, advance)
     if html is not None:
         with appearing_file("--html", html) as file:
-            file.write(render(found))
+            file.write(render(found, language))
     if as_json:
         print_json(dataclasses.asdict(found))
         return
     if html is not None:
-        stderr.print(f"{html}: {period(found)}", soft_wrap=True)
+        stderr.print(f"{html}: {period(found, t)}", soft_wrap=True)
         return
-    console.print(period(found), style="bold")
-    for section in sections(found):
+    console.print(period(found, t), style="bold")
+    for section in sections(found, t):
         if section.rows:
             console.print(f"\n{section.title}", style="bold")
             print_table(section.columns, section.rows, "")
     console.print()
     for note in NOTES:
-        console.print(note, style="dim")
+        console.print(t(note), style="dim")

@@ -19,6 +19,7 @@ from edge.console import (
     policy_edit,
     policy_page,
     records_pages,
+    report_page,
     watch_page,
 )
 from edge.console.console import Console, Handler, mounted
@@ -66,6 +67,9 @@ def _routes(console: Console) -> Iterator[Route]:
         "/policy/json": policy_edit.edit_json,
         "/policy/history": policy_page.history,
         "/policy/versions/{version}": policy_page.version,
+        "/report": report_page.report,
+        "/report.html": report_page.as_html,
+        "/report.json": report_page.as_json,
         "/audit": records_pages.audit,
         "/health": health_page.health,
         "/view": sign_in.view,

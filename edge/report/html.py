@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 from edge import __version__, pages
+from edge.report.languages import direction, translation
 from edge.report.report import Report
-from edge.report.words import NOTES, hours, moment, number, percent, period, sections
+from edge.report.words import NOTES, Translate, hours, moment, number, percent, period, sections
 
 
-def render(report: Report) -> str:
+def render(report: Report, language: str = "en") -> str:
     """Renders the whole document."""
+    t = translation(language)
     return pages.render(
         "edge.report",
         "report.html",
-        period=period(report),
-        highlights=_highlights(report),
-        sections=sections(report),
-        notes=NOTES,
-        made=moment(report.made_ms),
-        version=__version__,
+        language=language,
+        direction=direction(language),
+        title=t("Live moderation"),
+        period=period(report, t),
+        highlights=highlights(report, t),
+        sections=sections(report, t),
+        notes=tuple(map(t, NOTES)),
+        made=t("Made {made} UTC by edge-gate {version}.").format(
+            made=moment(report.made_ms), version=__version__
+        ),
     )
 
 
-def _highlights(report: Report) -> tuple[tuple[str, str], ...]:
+def highlights(report: Report, t: Translate) -> tuple[tuple[str, str], ...]:
+    """The figures that are read first: name and value."""
     return (
-        ("streams", number(report.usage.streams)),
-        ("stream-hours", hours(report.usage.stream_hours)),
-        ("flags", number(report.flags)),
-        ("cuts", number(report.cuts.cuts)),
-        ("of reviewed cuts overturned", percent(report.cuts.reviews.overturned.value)),
-        ("appeals filed", number(report.appeals.filed)),
+        (t("streams"), number(report.usage.streams)),
+        (t("stream-hours"), hours(report.usage.stream_hours)),
+        (t("flags"), number(report.flags)),
+        (t("cuts"), number(report.cuts.cuts)),
+        (t("of reviewed cuts overturned"), percent(report.cuts.reviews.overturned.value)),
+        (t("appeals filed"), number(report.appeals.filed)),
     )

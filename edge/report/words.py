@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from edge.report.figures import PerHours, Quantile, Share, Times
 from edge.report.report import Group, Report
 
 NONE = "–"
+
+Translate = Callable[[str], str]
+"""Takes a text of this module, in English, and returns it in another language."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,108 +26,109 @@ class ReportSection:
     bars: tuple[float | None, ...] = ()
 
 
-def sections(report: Report) -> tuple[ReportSection, ...]:
+def sections(report: Report, t: Translate = str) -> tuple[ReportSection, ...]:
+    """In English, or in the language that ``t`` translates to."""
     usage, cuts, blocks, appeals = report.usage, report.cuts, report.blocks, report.appeals
-    figures = ("figure", "value", "95 % interval", "of")
+    figures = (t("figure"), t("value"), t("95 % interval"), t("of"))
     return (
         ReportSection(
-            "What was watched",
-            ("app", "streams", "stream-hours", "cuts per 1,000 h", "95 % interval"),
+            t("What was watched"),
+            (t("app"), t("streams"), t("stream-hours"), t("cuts per 1,000 h"), t("95 % interval")),
             (
                 *(
-                    (app, number(use.streams), hours(use.stream_hours), *_rate(use.cuts_per_1000_hours))
+                    (app, number(use.streams), hours(use.stream_hours), *_rate(use.cuts_per_1000_hours, t))
                     for app, use in usage.by_app.items()
                 ),
                 (
-                    "all",
+                    t("all"),
                     number(usage.streams),
                     hours(usage.stream_hours),
-                    *_rate(usage.cuts_per_1000_hours),
+                    *_rate(usage.cuts_per_1000_hours, t),
                 ),
             ),
         ),
         ReportSection(
-            "What was decided",
+            t("What was decided"),
             figures,
             (
-                ("flags", number(report.flags), NONE, NONE),
+                (t("flags"), number(report.flags), NONE, NONE),
                 (
-                    "flags per 1,000 stream-hours",
-                    *_rate(usage.flags_per_1000_hours),
-                    _hours(usage.stream_hours),
+                    t("flags per 1,000 stream-hours"),
+                    *_rate(usage.flags_per_1000_hours, t),
+                    _hours(usage.stream_hours, t),
                 ),
-                ("cuts", number(cuts.cuts), NONE, NONE),
+                (t("cuts"), number(cuts.cuts), NONE, NONE),
                 (
-                    "cuts per 1,000 stream-hours",
-                    *_rate(usage.cuts_per_1000_hours),
-                    _hours(usage.stream_hours),
+                    t("cuts per 1,000 stream-hours"),
+                    *_rate(usage.cuts_per_1000_hours, t),
+                    _hours(usage.stream_hours, t),
                 ),
-                ("shadow mode: flags, not enforced", number(report.shadow_flags), NONE, NONE),
-                ("shadow mode: cuts, not enforced", number(report.shadow_cuts), NONE, NONE),
-                ("changes of the policy", number(report.policy_changes), NONE, NONE),
+                (t("shadow mode: flags, not enforced"), number(report.shadow_flags), NONE, NONE),
+                (t("shadow mode: cuts, not enforced"), number(report.shadow_cuts), NONE, NONE),
+                (t("changes of the policy"), number(report.policy_changes), NONE, NONE),
             ),
         ),
         ReportSection(
-            "Was it right",
+            t("Was it right"),
             figures,
             (
-                _share("cuts reviewed by a person", cuts.reviews.reviewed, "cuts"),
-                _share("cuts overturned", cuts.reviews.overturned, "reviewed cuts"),
-                _share("flags reviewed by a person", report.flag_reviews.reviewed, "flags"),
-                _share("flags overturned", report.flag_reviews.overturned, "reviewed flags"),
-                _share("shadow decisions reviewed", report.shadow_reviews.reviewed, "shadow decisions"),
-                _share("shadow decisions overturned", report.shadow_reviews.overturned, "reviewed ones"),
-                *_times("time to review a cut", cuts.reviews.time_to_review, "reviewed cuts"),
-                *_times("time to review a flag", report.flag_reviews.time_to_review, "reviewed flags"),
+                _share(t, "cuts reviewed by a person", cuts.reviews.reviewed, "cuts"),
+                _share(t, "cuts overturned", cuts.reviews.overturned, "reviewed cuts"),
+                _share(t, "flags reviewed by a person", report.flag_reviews.reviewed, "flags"),
+                _share(t, "flags overturned", report.flag_reviews.overturned, "reviewed flags"),
+                _share(t, "shadow decisions reviewed", report.shadow_reviews.reviewed, "shadow decisions"),
+                _share(t, "shadow decisions overturned", report.shadow_reviews.overturned, "reviewed ones"),
+                *_times(t, "time to review a cut", cuts.reviews.time_to_review, "reviewed cuts"),
+                *_times(t, "time to review a flag", report.flag_reviews.time_to_review, "reviewed flags"),
             ),
         ),
         ReportSection(
-            "How cuts went",
+            t("How cuts went"),
             figures,
             (
-                _share("cuts proven by now", cuts.confirmed, "cuts"),
-                _share("cuts not proven within the limit", cuts.alarms, "cuts"),
-                *_times("time from the verdict to the proof", cuts.time_to_cut, "proven cuts"),
+                _share(t, "cuts proven by now", cuts.confirmed, "cuts"),
+                _share(t, "cuts not proven within the limit", cuts.alarms, "cuts"),
+                *_times(t, "time from the verdict to the proof", cuts.time_to_cut, "proven cuts"),
             ),
         ),
         ReportSection(
-            "Strikes",
+            t("Strikes"),
             figures,
             (
-                ("strikes", number(report.strikes.made), NONE, NONE),
-                ("provisional: they wait for a review", number(report.strikes.provisional), NONE, NONE),
-                _share("pardoned", report.strikes.pardoned, "strikes"),
+                (t("strikes"), number(report.strikes.made), NONE, NONE),
+                (t("provisional: they wait for a review"), number(report.strikes.provisional), NONE, NONE),
+                _share(t, "pardoned", report.strikes.pardoned, "strikes"),
             ),
         ),
         ReportSection(
-            "Blocks",
+            t("Blocks"),
             figures,
             (
-                ("blocks", number(blocks.made), NONE, NONE),
-                ("permanent", number(blocks.permanent), NONE, NONE),
-                _share("lifted", blocks.lifted, "blocks"),
-                ("began provisional", number(blocks.provisional), NONE, NONE),
-                _share("lapsed, nobody had reviewed them", blocks.lapsed, "provisional blocks"),
+                (t("blocks"), number(blocks.made), NONE, NONE),
+                (t("permanent"), number(blocks.permanent), NONE, NONE),
+                _share(t, "lifted", blocks.lifted, "blocks"),
+                (t("began provisional"), number(blocks.provisional), NONE, NONE),
+                _share(t, "lapsed, nobody had reviewed them", blocks.lapsed, "provisional blocks"),
             ),
         ),
-        _counts("Blocks by source", "source", blocks.by_source),
-        _counts("Blocks by category", "category", blocks.by_category),
-        _counts("Streams cut without a verdict, by reason", "reason", cuts.without_verdict),
-        _counts("Refused publishes by reason", "reason", usage.refused),
+        _counts(t, "Blocks by source", "source", blocks.by_source),
+        _counts(t, "Blocks by category", "category", blocks.by_category),
+        _counts(t, "Streams cut without a verdict, by reason", "reason", cuts.without_verdict),
+        _counts(t, "Refused publishes by reason", "reason", usage.refused),
         ReportSection(
-            "Appeals",
+            t("Appeals"),
             figures,
             (
-                ("filed", number(appeals.filed), NONE, NONE),
-                _share("granted", appeals.granted, "decided appeals"),
-                ("denied", number(appeals.denied), NONE, NONE),
-                ("open", number(appeals.open), NONE, NONE),
-                *_times("time to decide", appeals.time_to_decide, "decided appeals"),
+                (t("filed"), number(appeals.filed), NONE, NONE),
+                _share(t, "granted", appeals.granted, "decided appeals"),
+                (t("denied"), number(appeals.denied), NONE, NONE),
+                (t("open"), number(appeals.open), NONE, NONE),
+                *_times(t, "time to decide", appeals.time_to_decide, "decided appeals"),
             ),
         ),
-        _grouped("By category", "category", report.by_category),
-        _grouped("By source of the verdict", "source", report.by_source),
-        _grouped("By app", "app", report.by_app),
+        _grouped(t, "By category", "category", report.by_category),
+        _grouped(t, "By source of the verdict", "source", report.by_source),
+        _grouped(t, "By app", "app", report.by_app),
     )
 
 
@@ -138,8 +142,8 @@ NOTES = (
 )
 
 
-def period(report: Report) -> str:
-    return f"{moment(report.since_ms)} to {moment(report.until_ms)} UTC"
+def period(report: Report, t: Translate = str) -> str:
+    return t("{low} to {high} UTC").format(low=moment(report.since_ms), high=moment(report.until_ms))
 
 
 def moment(wall_ms: int) -> str:
@@ -154,68 +158,69 @@ def hours(value: float) -> str:
     return f"{value:,.1f}"
 
 
-def duration(ms: int) -> str:
+def duration(ms: int, t: Translate = str) -> str:
     """Formats a length of time with about three digits."""
     for unit, size, below in (("ms", 1, 1_000), ("s", 1_000, 120_000), ("min", 60_000, 7_200_000)):
         if ms < below:
-            return f"{ms / size:.3g} {unit}"
-    return f"{ms / 3_600_000:.3g} h" if ms < 172_800_000 else f"{ms / 86_400_000:.3g} d"
+            return f"{ms / size:.3g} {t(unit)}"
+    return f"{ms / 3_600_000:.3g} {t('h')}" if ms < 172_800_000 else f"{ms / 86_400_000:.3g} {t('d')}"
 
 
 def percent(value: float | None) -> str:
     return NONE if value is None else f"{100 * value:.1f} %"
 
 
-def _share(name: str, value: Share, of: str) -> tuple[str, ...]:
-    interval = NONE if value.low is None else f"{percent(value.low)} to {percent(value.high)}"
-    return f"{name}: {number(value.count)}", percent(value.value), interval, f"{number(value.of)} {of}"
+def _share(t: Translate, name: str, value: Share, of: str) -> tuple[str, ...]:
+    interval = NONE if value.low is None else _between(t, percent(value.low), percent(value.high))
+    return f"{t(name)}: {number(value.count)}", percent(value.value), interval, f"{number(value.of)} {t(of)}"
 
 
-def _rate(value: PerHours) -> tuple[str, str]:
+def _between(t: Translate, low: str, high: str) -> str:
+    return t("{low} to {high}").format(low=low, high=high)
+
+
+def _rate(value: PerHours, t: Translate) -> tuple[str, str]:
     if value.per_1000_hours is None or value.low is None or value.high is None:
         return NONE, NONE
-    return f"{value.per_1000_hours:.3g}", f"{value.low:.3g} to {value.high:.3g}"
+    return f"{value.per_1000_hours:.3g}", _between(t, f"{value.low:.3g}", f"{value.high:.3g}")
 
 
-def _hours(value: float) -> str:
-    return f"{hours(value)} stream-hours"
+def _hours(value: float, t: Translate) -> str:
+    return f"{hours(value)} {t('stream-hours')}"
 
 
-def _times(name: str, value: Times, of: str) -> tuple[tuple[str, ...], ...]:
+def _times(t: Translate, name: str, value: Times, of: str) -> tuple[tuple[str, ...], ...]:
     return tuple(
-        (f"{name}, {which}", *_quantile(quantile), f"{number(value.of)} {of}")
-        for which, quantile in (("median", value.p50), ("95th percentile", value.p95))
+        (f"{t(name)}{t(which)}", *_quantile(quantile, t), f"{number(value.of)} {t(of)}")
+        for which, quantile in ((", median", value.p50), (", 95th percentile", value.p95))
     )
 
 
-def _quantile(value: Quantile | None) -> tuple[str, str]:
+def _quantile(value: Quantile | None, t: Translate) -> tuple[str, str]:
     if value is None:
         return NONE, NONE
-    low = None if value.low_ms is None else duration(value.low_ms)
-    high = None if value.high_ms is None else duration(value.high_ms)
-    match (low, high):
-        case (None, None):
-            interval = NONE
-        case (_, None):
-            interval = f"{low} or more"
-        case (None, _):
-            interval = f"up to {high}"
-        case _:
-            interval = f"{low} to {high}"
-    return duration(value.value_ms), interval
+    low = None if value.low_ms is None else duration(value.low_ms, t)
+    high = None if value.high_ms is None else duration(value.high_ms, t)
+    if low is None:
+        interval = NONE if high is None else t("up to {high}").format(high=high)
+    elif high is None:
+        interval = t("{low} or more").format(low=low)
+    else:
+        interval = _between(t, low, high)
+    return duration(value.value_ms, t), interval
 
 
-def _counts(title: str, column: str, counts: Mapping[str, int]) -> ReportSection:
+def _counts(t: Translate, title: str, column: str, counts: Mapping[str, int]) -> ReportSection:
     most = max(counts.values(), default=0)
     return ReportSection(
-        title,
-        (column, "count"),
+        t(title),
+        (t(column), t("count")),
         tuple((name, number(count)) for name, count in counts.items()),
         tuple(count / most for count in counts.values()),
     )
 
 
-def _grouped(title: str, column: str, groups: Mapping[str, Group]) -> ReportSection:
+def _grouped(t: Translate, title: str, column: str, groups: Mapping[str, Group]) -> ReportSection:
     rows: Sequence[tuple[str, ...]] = [
         (
             name,
@@ -224,10 +229,10 @@ def _grouped(title: str, column: str, groups: Mapping[str, Group]) -> ReportSect
             percent(group.overturned_cuts.value),
             NONE
             if group.overturned_cuts.low is None
-            else f"{percent(group.overturned_cuts.low)} to {percent(group.overturned_cuts.high)}",
+            else _between(t, percent(group.overturned_cuts.low), percent(group.overturned_cuts.high)),
             number(group.overturned_cuts.of),
         )
         for name, group in groups.items()
     ]
     columns = (column, "flags", "cuts", "cuts overturned", "95 % interval", "of reviewed cuts")
-    return ReportSection(title, columns, tuple(rows))
+    return ReportSection(t(title), tuple(map(t, columns)), tuple(rows))
