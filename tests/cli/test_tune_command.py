@@ -21,6 +21,7 @@ from edge.detect.default_policy import default_policy
 from edge.gate_process import GateProcess
 from edge.policy import parse_policy
 from edge.replay import ReplayPool
+from tests.foreground import foreground
 
 CLIPS = 4
 """Clips of each kind."""
@@ -200,14 +201,11 @@ def test_ctrl_c_keeps_what_was_scored(shared: Path, listed: Path, tmp_path: Path
         "2",
     ]
     process = subprocess.Popen(
-        command,
+        foreground(*command),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # A shell's background job ignores the signal, and so would its children. This test may be such a
-        # job.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         deadline = time.monotonic() + 90

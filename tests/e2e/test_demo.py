@@ -30,6 +30,7 @@ from edge.errors import DemoFailed
 from edge.gate_process import GateProcess
 from edge.ingest.test_footage import write_programme
 from tests.conftest import require
+from tests.foreground import foreground
 from tests.integration.calls import admit, requests
 
 pytestmark = pytest.mark.integration
@@ -154,14 +155,11 @@ def test_a_clip_that_is_not_there_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_leaves_nothing_behind(number: signal.Signals, tmp_path: Path) -> None:
     process = subprocess.Popen(
-        COMMAND,
+        foreground(*COMMAND),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "TMPDIR": str(tmp_path)},
-        # A shell's background job ignores Ctrl-C, and this test may be one. A user's foreground job does
-        # not.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert process.stderr is not None
     try:

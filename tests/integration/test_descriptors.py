@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import resource
 import socket
 import subprocess
 import time
@@ -33,8 +31,9 @@ def flood(address: str, strangers: contextlib.ExitStack) -> None:
 def test_health_and_admit_answer_while_strangers_take_descriptors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    few = functools.partial(resource.setrlimit, resource.RLIMIT_NOFILE, (FILES, FILES))
-    monkeypatch.setattr(subprocess, "Popen", functools.partial(subprocess.Popen, preexec_fn=few))
+    few = ["sh", "-c", f'ulimit -n {FILES}; exec "$@"', "sh"]
+    popen = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda command, **options: popen([*few, *command], **options))
     with GateProcess(tmp_path, config="[workers]\ncount = 1\n") as gate, contextlib.ExitStack() as strangers:
         channel = strangers.enter_context(grpc.insecure_channel(gate.grpc))
         stub = gate_pb2_grpc.GateStub(channel)
