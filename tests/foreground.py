@@ -9,7 +9,11 @@ from __future__ import annotations
 import sys
 from typing import Final
 
-_START: Final = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+_START: Final = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 
 
 def foreground(*command: str) -> list[str]:
