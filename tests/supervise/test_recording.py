@@ -7,6 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.clock import ManualClock
 from edge.domain import AccessUnit, Action, StreamId
 from edge.policy import EvidencePolicy, Mode, Policy
 from edge.supervise.kept_media import KeptMedia
@@ -81,7 +82,7 @@ def clips(bench: Bench) -> list[list[int]]:
 
 
 async def test_a_flag_goes_on_recording_until_its_stream_is_over(tmp_path: Path) -> None:
-    async with gate_without_workers(tmp_path, ENFORCE) as bench:
+    async with gate_without_workers(tmp_path, ENFORCE, clock=ManualClock()) as bench:
         stream_id = await opened(bench)
         flagged(bench, stream_id, 120, 0.6)
         await bench.until(lambda: len(clips(bench)) == 1)
@@ -114,7 +115,7 @@ async def test_a_flag_goes_on_recording_while_signs_come(tmp_path: Path) -> None
 
 
 async def test_a_cut_keeps_what_arrives_until_the_close(tmp_path: Path) -> None:
-    async with gate_without_workers(tmp_path, ENFORCE) as bench:
+    async with gate_without_workers(tmp_path, ENFORCE, clock=ManualClock()) as bench:
         stream_id = await opened(bench)
         bench.judged(stream_id, Action.CUT)
         await bench.until(lambda: bench.server.asked)
