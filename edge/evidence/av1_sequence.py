@@ -36,7 +36,7 @@ class Av1Sequence:
 
     @property
     def depth(self) -> int:
-        """HeaderBits of a sample."""
+        """Bits of a sample."""
         return (12 if self.twelve_bits else 10) if self.high_depth else 8
 
     @property
