@@ -45,7 +45,7 @@ class LeftOutReason(StrEnum):
     LOW_QUALITY = "low_quality"
     """It shows too little to be recognised by."""
     STILL = "still"
-    """The picture stands still."""
+    """The frame stands still."""
     SEEN_IN_STREAM = "seen_in_stream"
     """The calm part of the same stream shows it, too."""
     SEEN_ELSEWHERE = "seen_elsewhere"

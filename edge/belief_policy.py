@@ -51,7 +51,7 @@ class FalseAlarms(BaseModel):
 
 class BeliefPolicy(BaseModel):
     """How the scores of a motion model's windows are gathered over seconds into a belief, which is what is
-    held against `flag_at` and `cut_at`. Witnesses of pictures and sound count by themselves: what persists is
+    held against `flag_at` and `cut_at`. Witnesses of frames and audio count by themselves: what persists is
     in their scores already."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -158,7 +158,7 @@ class ConsoleSection(Section):
     )
     blur: bool = Field(True, description="Evidence is blurred until it is pointed at or held.")
     greyscale: bool = Field(True, description="Evidence has no colours.")
-    muted: bool = Field(True, description="Evidence begins without its sound.")
+    muted: bool = Field(True, description="Evidence begins without its audio.")
     small: bool = Field(True, description="Evidence is shown small.")
     break_ms: int = Field(
         20 * 60_000,
@@ -216,11 +216,11 @@ class LimitsSection(Section):
         4096,
         ge=64,
         le=8192,
-        description="The longer edge of a picture, in pixels, whether upright or on its side. A stream with "
-        "a larger picture is ended as its publisher's fault.",
+        description="The longer edge of a frame, in pixels, whether upright or on its side. A stream with "
+        "a larger frame is ended as its publisher's fault.",
     )
     max_picture_short_edge: int = Field(
-        2304, ge=64, le=8192, description="The shorter edge of a picture, in pixels."
+        2304, ge=64, le=8192, description="The shorter edge of a frame, in pixels."
     )
     max_app_chars: int = Field(
         128, ge=1, le=128, description="Application of a publish. The ledger sets the upper bounds of names."

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, NewType
 from edge.banking import Banking
 from edge.reasons import OpenWord, UnconfirmedReason, VerdictReason
 
-if TYPE_CHECKING:  # pullers and commands that look at no picture start without numpy
+if TYPE_CHECKING:  # pullers and commands that look at no frame start without numpy
     import numpy as np
     import numpy.typing as npt
 
@@ -254,7 +254,7 @@ class Signal:
     """The strongest action it may ask for. FLAG if its bank only asks for people, or its entry is
     quarantined."""
     begin_pts_ms: int | None = None
-    """Media time of the oldest sample that voted for it (match), or of the oldest picture or window of sound
+    """Media time of the oldest sample that voted for it (match), or of the oldest frame or window of audio
     that counts in it. None: it is of one sample, or unknown."""
     kind: ModelKind | None = None
     """Kind of the model that says it (detect). None: no model does, or an earlier version wrote it."""

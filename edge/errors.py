@@ -5,7 +5,7 @@ errors that the publisher's own bytes cause.
 GateError                       what is wrong, where, and whether a retry can help
 ├── InvalidInput                a value from outside is wrong: names the field and the way out (publisher)
 │   ├── LimitExceeded           a bound (bytes, items, characters) was passed: names the limit (publisher)
-│   ├── PictureTooLarge         a picture is larger than any that is decoded (publisher)
+│   ├── PictureTooLarge         a frame is larger than any that is decoded (publisher)
 │   ├── UnsupportedCodec        the linked FFmpeg has no decoder for it (publisher)
 │   └── Unauthenticated         the caller of a hook has not proven to be the ingest server
 ├── NotFound                    no stream, incident, block, bank … has that id
@@ -18,7 +18,7 @@ GateError                       what is wrong, where, and whether a retry can he
 ├── ConfigError                 a settings or policy file cannot be used: names the key
 ├── MediaError                  the media cannot be decoded (publisher)
 │   ├── NotMedia                a file is something else: text, an archive … (publisher)
-│   ├── TooShort                a file has too few pictures for one sample (publisher)
+│   ├── TooShort                a file has too few frames for one sample (publisher)
 │   ├── BrokenMedia             damaged beyond what the decoder tolerates (publisher)
 │   ├── OverBudget              it costs so much that next to nothing of it can be judged (publisher)
 │   ├── BrokenSource            what a pull reads is damaged: opened anew (retryable) (publisher)
@@ -107,7 +107,7 @@ class LimitExceeded(InvalidInput):
 
 
 class PictureTooLarge(InvalidInput):
-    """A picture is over the limit, in pixels. A ``width`` of 0: the decoder refuses it without its size."""
+    """A frame is over the limit, in pixels. A ``width`` of 0: the decoder refuses it without its size."""
 
     reason = "picture_too_large"
 
@@ -215,7 +215,7 @@ class NotMedia(MediaError):
 
 
 class TooShort(MediaError):
-    """A file has too few pictures for one sample, as a still picture has."""
+    """A file has too few frames for one sample, as a still picture has."""
 
     reason = "too_short"
 
@@ -320,7 +320,7 @@ class GateAway(EvidenceElsewhere):
 
 
 class PicturesLate(GateError):
-    """The pictures of a clip took too long to make. The machine may be busy."""
+    """The posters of a clip took too long to make. The machine may be busy."""
 
     retryable = True
     reason = "pictures_late"

@@ -334,8 +334,8 @@ class MatchPolicy(_PolicyPart):
     action: Action = Field(Action.CUT, description="Action for a counted match.")
     sound_action: Action = Field(
         Action.FLAG,
-        description="Action for a match by sound alone, because many streams play the same music. pass: "
-        "sound is not matched.",
+        description="Action for a match by audio alone, because many streams play the same music. pass: "
+        "audio is not matched.",
     )
 
     @model_validator(mode="before")
@@ -664,7 +664,7 @@ class Policy(_PolicyPart):
     )
     games: bool = Field(
         False,
-        description="Whether the streams show games, which nobody can tell from real shots by sound. What is "
+        description="Whether the streams show games, which nobody can tell from real shots by audio. What is "
         "heard in them never cuts. For overrides in `apps` and `tenants`.",
     )
     match: MatchPolicy = MatchPolicy()

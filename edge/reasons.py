@@ -96,7 +96,7 @@ class DegradedReason(OpenWord):
     AUDIO_LATE = "audio_late"
     """The worker had no time to judge it."""
     PICTURE_LATE = "picture_late"
-    """The worker had no time to judge a single picture with the frame model."""
+    """The worker had no time to judge a single frame with the frame model."""
 
     @property
     def is_loss(self) -> bool:

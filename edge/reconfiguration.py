@@ -1,6 +1,6 @@
 """Puts a new configuration record of a running stream in band.
 
-A record changes mid-stream when a publisher rotates the picture or restarts its encoder. Decoder, ring and
+A record changes mid-stream when a publisher rotates the frame or restarts its encoder. Decoder, ring and
 evidence know a stream by its first record. They find the parameter sets of a later record in band. So the
 stream goes on, and nothing seen so far is lost.
 """

@@ -20,7 +20,7 @@ from edge.settings_file import open_regular
 
 _NO_MEDIA: Final = frozenset(
     (
-        *("tty", "bin", "xbin", "adf", "idf"),  # text, which FFmpeg draws as pictures
+        *("tty", "bin", "xbin", "adf", "idf"),  # text, which FFmpeg draws as frames
         *("concat", "hls", "hls,applehttp", "dash", "imf", "sdp"),  # lists of other places to read from
     )
 )
@@ -82,7 +82,7 @@ def open_media(path: Path) -> InputContainer:
 
 
 def picture_of(container: InputContainer, path: Path) -> VideoStream | None:
-    """Returns the stream of a file's picture. None where it has none but the cover of a recording.
+    """Returns the stream of a file's video. None where it has none but the cover of a recording.
 
     Of several, as an icon has them, it is the one that the file says to be shown, or else the largest.
     Of a HEIC photo of tiles, as telephones make them, that is the small copy beside the tiles: PyAV does not

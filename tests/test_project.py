@@ -63,3 +63,11 @@ def test_hooks_call_the_checkout_s_own_tools_and_fetch_nothing() -> None:
     for hook in hooks:
         assert hook["language"] == "system", hook["id"]
         assert ".venv/bin/" in hook["entry"], hook["id"]
+
+
+def test_an_entry_of_the_changelog_is_one_line_and_the_readme_is_short() -> None:
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").splitlines()
+    headings = ("#", "- ", "The format", "One line", "The first version")
+    assert [line for line in changes if line and not line.startswith(headings)] == []
+    assert [line for line in changes if len(line) > 140] == []
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 150

@@ -1,4 +1,4 @@
-"""Operator calls for evidence: clips, pictures of them, and what the machine has to say."""
+"""Operator calls for evidence: clips, frames of them, and what the machine has to say."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ COMMANDS: Final = {
     "serve": "Run the gate: gRPC for ingest servers and operators, HTTP for hooks and metrics.",
     "demo": "Show the whole job: a real RTMP publish is admitted, watched, judged, cut and refused "
     "afterwards.",
-    "replay": "Judge recorded files as if they were live, as fast as the machine allows: their picture, and "
-    "their sound where the pack has an audio model. Sound alone is judged as well.",
+    "replay": "Judge recorded files as if they were live, as fast as the machine allows: their video, and "
+    "their audio where the pack has an audio model. Audio alone is judged as well.",
     "tune": "Propose thresholds for your own footage, and measure them.",
     "report": "Count streams, flags, cuts, overturned decisions, times, blocks and appeals of a period.",
     "check-config": "Check a file without starting anything. Print the effective values, defaults included.",

@@ -49,7 +49,7 @@ def erase(
     connection: GateConnection,
     as_json: JsonOption = False,
 ) -> None:
-    """Erase the clips, pictures and records of all incidents of a broadcaster, and print the proof.
+    """Erase the clips, frames and records of all incidents of a broadcaster, and print the proof.
 
     Needs an admin. The incidents themselves stay in the ledger. What is on hold stays. With a fleet, the
     other gates erase their own folders within a minute; run it again for the whole proof.

@@ -52,7 +52,7 @@ def check(
     ],
     budget_ms: Annotated[
         float,
-        typer.Option("--budget-ms", min=0.1, help="Most milliseconds a sample, picture or window may cost."),
+        typer.Option("--budget-ms", min=0.1, help="Most milliseconds a sample, frame or window may cost."),
     ] = BUDGET_MS,
     as_json: JsonOption = False,
 ) -> None:

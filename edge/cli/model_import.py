@@ -66,7 +66,7 @@ def onnx(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a pack in which your own model of sound or single pictures takes the place of that of its kind.
+    """Make a pack in which your own model of audio or single frames takes the place of that of its kind.
 
     The new pack keeps the models of other kinds of `--pack`. `model` (file, size, digest) and `recorded` are
     filled in. The model is loaded and run as a worker does it; one that does not keep its manifest's word is

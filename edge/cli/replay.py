@@ -31,18 +31,18 @@ def replay(
     or 1,
     as_json: JsonOption = False,
 ) -> None:
-    """Judge recorded files as if they were live, as fast as the machine allows: their picture, and their
-    sound where the pack has an audio model. Sound alone is judged as well.
+    """Judge recorded files as if they were live, as fast as the machine allows: their video, and their
+    audio where the pack has an audio model. Audio alone is judged as well.
 
     --json prints one object a file, in the order of PATH…: path, duration_s, samples, score_max, score_mean,
     verdict, shadow, first_flag_s, first_cut_s, reason, matches, categories. `shadow` says that the policy's
     mode would only record it. `categories` holds score_max, score_mean, first_flag_s and first_cut_s of each
     category; score_max is the highest score that thresholds are held against. samples, score_max and
-    score_mean beside it are of the picture, or of the windows of sound where there is no picture. --windows
+    score_mean beside it are of the video, or of the windows of audio where there is no video. --windows
     adds windows, a list of time, score and category, and verdicts, a list of time, action and category.
 
     Of a folder, whatever is media is judged, also in folders below it. What is something else (text, a pipe,
-    a link to a folder, sound alone where nothing listens) is left out and listed. With --json it gives an
+    a link to a folder, audio alone where nothing listens) is left out and listed. With --json it gives an
     object with `left_out`.
 
     Nothing is blocked or recorded. A file that cannot be judged gives an object with `error`. The other files

@@ -58,7 +58,7 @@ def tune(
         typer.Option(
             "--max-false-flags-per-hour",
             min=0.01,
-            help="False flags allowed in an hour of calm, for categories of sound and pictures. Default: 2.",
+            help="False flags allowed in an hour of calm, for categories of audio and frames. Default: 2.",
         ),
     ] = None,
     report: Annotated[Path | None, typer.Option("--report", help="Write an HTML report.")] = None,
@@ -107,11 +107,11 @@ def tune(
     no row counts neither way. `group` names what shares a camera, a scene or a broadcaster. Figures are
     cross-validated by group: each file is judged by what was chosen without its group.
 
-    A --category of sound or of single pictures, as gunfire or firearm, gets its flag_at by false flags of
+    A --category of audio or of single frames, as gunfire or firearm, gets its flag_at by false flags of
     calm recordings: the lowest with at most --max-false-flags-per-hour. DATA labels whole recordings: calm,
-    or the category. Calm alone is enough. Sound alone is judged as well. Scores are not kept.
+    or the category. Calm alone is enough. Audio alone is judged as well. Scores are not kept.
 
-    Of a labelled folder, whatever is media is judged. What is something else (text, sound alone where motion
+    Of a labelled folder, whatever is media is judged. What is something else (text, audio alone where motion
     is judged, a pipe, a link to a folder, or in no folder named by a label) is left out and listed.
 
     Exit code 3 means that the data cannot show the promise. --apply then needs --force. --apply needs a
@@ -197,9 +197,7 @@ def _refuse_options_of_others(
     """Raises InvalidInput for an option that says nothing of this kind of category."""
     if not of_witness:
         if flag_rate is not None:
-            raise InvalidInput(
-                "--max-false-flags-per-hour", "is for a --category of sound or single pictures"
-            )
+            raise InvalidInput("--max-false-flags-per-hour", "is for a --category of audio or single frames")
         return
     cuts = {"--target-precision": precision, "--max-false-cuts-per-hour": rate, "--report": report}
     for option, value in cuts.items():

@@ -1,4 +1,4 @@
-"""``edge-gate tune`` for a category of sound or of single pictures."""
+"""``edge-gate tune`` for a category of audio or of single frames."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FALSE_FLAGS: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class WitnessCategoryOf:
-    """A category that a model of sound or single pictures judges."""
+    """A category that a model of audio or single frames judges."""
 
     name: str
     kind: ModelKind
@@ -31,7 +31,7 @@ class WitnessCategoryOf:
 
 
 def witness_named(name: str, pack: PackFiles) -> WitnessCategoryOf | None:
-    """The category of a pack with this name. None: no model of sound or single pictures judges it."""
+    """The category of a pack with this name. None: no model of audio or single frames judges it."""
     for kind, models in ((ModelKind.AUDIO, pack.manifest.sounds), (ModelKind.FRAME, pack.manifest.frames)):
         for model in models:
             names = frozenset(one.name for one in model.categories)

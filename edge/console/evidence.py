@@ -1,4 +1,4 @@
-"""Evidence as browsers show it: clips with ranges and pictures, of two fixed media types, sandboxed."""
+"""Evidence as browsers show it: clips with ranges and frames, of two fixed media types, sandboxed."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """How evidence is shown, so that it harms those who watch it less. Each person may change it for themselves.
 
-Blurred and grey pictures weigh less on content moderators and cost them next to no accuracy (Das, Dang and
+Blurred and grey frames weigh less on content moderators and cost them next to no accuracy (Das, Dang and
 Lease 2020, "Fast, Accurate, and Healthier"; Karunakaran and Ramakrishan 2019, "Testing Stylistic
 Interventions to Reduce Emotional Impact of Content Moderation Workers").
 """

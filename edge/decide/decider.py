@@ -95,7 +95,7 @@ class Decider:
         self, signals: Iterable[Signal], pts_ms: int, *, near_match: bool = False, clears: bool = True
     ) -> Decision:
         """Decides on one sample. ``near_match``: a bank entry has votes, whether or not they count yet.
-        Without ``clears`` the watermark stays, as for sound, which says nothing of the picture.
+        Without ``clears`` the watermark stays, as for audio, which says nothing of the video.
 
         Signals of categories that the policy does not name are recorded but decide nothing.
         """
@@ -249,7 +249,7 @@ class Decider:
         return tuple(found)
 
     def _audio_signals(self, now: tuple[Signal, ...]) -> list[Signal]:
-        """Returns the signals of known sound, if the policy acts on it.
+        """Returns the signals of known audio, if the policy acts on it.
 
         Each entry is flagged once per stream, because music comes back.
         """

@@ -15,7 +15,7 @@ class CategoryState:
     """The state of one category on one stream.
 
     Windows of a motion model are gathered into a belief. Other signals count as they are, because the models
-    of pictures and sound have counted already what persists. FLAG and CUT follow from what is gathered.
+    of frames and audio have counted already what persists. FLAG and CUT follow from what is gathered.
 
     An episode begins with a score at or over ``raise_at``. It ends when both the newest score and what is
     gathered are under ``release_at``, or nothing is left of the belief.
@@ -32,7 +32,7 @@ class CategoryState:
         """Suspicion of the newest score."""
         self._policy = policy
         self._heard = False
-        """Whether the newest signal is of sound."""
+        """Whether the newest signal is of audio."""
         self._belief = Belief(policy.belief)
         self._raised_pts_ms = 0
         self._said: Signal | None = None

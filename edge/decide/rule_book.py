@@ -18,7 +18,7 @@ from edge.domain import Action, ModelKind, Signal
 from edge.policy import Condition, Policy, WitnessRule
 
 _LATE_MS: Final = 5_000
-"""Most by which a signal may come after later ones: sound is judged behind pictures."""
+"""Most by which a signal may come after later ones: audio is judged behind frames."""
 _MOST: Final = 64
 """Most witnesses of a category that are kept. The newest stay."""
 

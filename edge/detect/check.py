@@ -39,7 +39,7 @@ class CheckedModel:
     model_sha256: str
     model_bytes: int
     unit: str
-    """What the times are of: a sample of three pictures, one picture, or a window of sound."""
+    """What the times are of: a sample of three frames, one frame, or a window of audio."""
     ms_p50: float
     """Time for everything from decoded media to the scores."""
     ms_p95: float
@@ -75,7 +75,7 @@ class PackCheck:
     models: tuple[CheckedModel, ...]
     budget_ms: float
     within_budget: bool
-    """Whether no model costs more for one sample, picture or window."""
+    """Whether no model costs more for one sample, frame or window."""
 
 
 def check_model(directory: Path, budget_ms: float) -> PackCheck:
@@ -166,7 +166,7 @@ def _time_windows(model: AudioModel) -> list[float]:
 
 
 def _time_pictures(model: FrameModel) -> list[float]:
-    """Milliseconds of each picture, from the decoded frame on."""
+    """Milliseconds of each frame, from the decoded frame on."""
     frames = _frames()
     found = list[float]()
     for index in range(ROUNDS):

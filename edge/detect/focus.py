@@ -1,4 +1,4 @@
-"""Crops the picture to the part with the most motion.
+"""Crops the frame to the part with the most motion.
 
 In a wide shot a fight is only a few pixels of the whole frame. So the network sees a crop at a resolution
 that shows people. The crop lies where the motion of the three planes is densest.
@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 BLOCK = 8
 """Side in pixels of the blocks over which motion is summed. Crops start at block edges."""
 NOISE = 1.0
-"""Mean change, in grey levels above the picture's median, that counts as none: compression and grain."""
+"""Mean change, in grey levels above the frame's median, that counts as none: compression and grain."""
 CAP = 30.0
 """Mean change in grey levels at which a block's motion is capped. One flash must not outweigh a crowd."""
 
 
 def focus(pictures: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Returns the crop ``(3, size, size)`` of uint8 pictures ``(3, h, w)`` with the densest motion.
+    """Returns the crop ``(3, size, size)`` of uint8 frames ``(3, h, w)`` with the densest motion.
 
-    A picture smaller than the crop is padded at its end with zeros, which do not move. Without any motion
+    A frame smaller than the crop is padded at its end with zeros, which do not move. Without any motion
     the crop is the centre.
     """
     _, height, width = pictures.shape

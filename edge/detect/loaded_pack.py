@@ -19,7 +19,7 @@ class LoadedPack:
     sound: AudioModel | None = None
     """None: the pack has no audio model, and nobody listens."""
     sight: FrameModel | None = None
-    """None: the pack has no frame model, and nobody looks at single pictures."""
+    """None: the pack has no frame model, and nobody looks at single frames."""
 
     @property
     def digest(self) -> str:

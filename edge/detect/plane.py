@@ -8,15 +8,15 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 BAR = 0
-"""Value of the bars around the picture. The picture itself is never that dark, so its extent can be found."""
+"""Value of the bars around the frame. The frame itself is never that dark, so its extent can be found."""
 
 
 class PlaneScaler:
     """Scales decoded frames to luma planes of one size.
 
-    Without ``short_side`` the picture fills the plane and loses its aspect. With it the picture keeps its
+    Without ``short_side`` the frame fills the plane and loses its aspect. With it the frame keeps its
     aspect. Its shorter side becomes ``short_side`` pixels, or less where the longer side would not fit. The
-    picture lies at the top left, and the rest of the plane is ``BAR``.
+    frame lies at the top left, and the rest of the plane is ``BAR``.
 
     One instance keeps one swscale context. Share it between the frames of a thread, not between threads. It
     uses area averaging, which keeps small distant motion that point sampling loses. Training and the live
@@ -68,5 +68,5 @@ class PlaneScaler:
 
 
 def picture_size(plane: NDArray[np.uint8]) -> tuple[int, int]:
-    """Returns height and width of the picture in a plane with bars, uint8 ``(H, W)``."""
+    """Returns height and width of the frame in a plane with bars, uint8 ``(H, W)``."""
     return int(np.count_nonzero(plane[:, 0])), int(np.count_nonzero(plane[0]))

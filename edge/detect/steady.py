@@ -1,8 +1,8 @@
-"""Removes the camera's motion from three pictures before they are differenced.
+"""Removes the camera's motion from three frames before they are differenced.
 
 Under a hand-held camera the whole difference image lights up. Row and column profiles give the shift
-between two pictures at a fraction of the cost of a two-dimensional correlation (projection matching,
-Alliney & Morandi 1986). The pictures are then cut to their common part.
+between two frames at a fraction of the cost of a two-dimensional correlation (projection matching,
+Alliney & Morandi 1986). The frames are then cut to their common part.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 REACH = 24
-"""Largest shift between two pictures that is searched, in pixels in each direction."""
+"""Largest shift between two frames that is searched, in pixels in each direction."""
 GAIN = 0.85
 """A shift is accepted when it leaves at most this share of the mean absolute difference."""
 STRIDE = 4
@@ -19,7 +19,7 @@ STRIDE = 4
 
 
 def steady(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Aligns three pictures, uint8 ``(3, h, w)`` → ``(3, h', w')``.
+    """Aligns three frames, uint8 ``(3, h, w)`` → ``(3, h', w')``.
 
     The first and last are shifted onto the middle one by whole pixels. All are cut to their common part.
     Under a still camera the pictures are returned unchanged.

@@ -1,8 +1,8 @@
-"""Turns the scores of single pictures or windows of sound into signals that count only what persists. Pure.
+"""Turns the scores of single frames or windows of audio into signals that count only what persists. Pure.
 
 A shot is in two windows, a burst in more. A click that one window takes for a shot is not. So the score of a
 category is the k-th best of its last n windows: it is over a threshold exactly where k of them are. A window
-that was not due, or that a gap has swallowed, counts as 0. The same holds for pictures.
+that was not due, or that a gap has swallowed, counts as 0. The same holds for frames.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from edge.domain import ModelKind, Signal, SignalSource
 
 
 class Stretch(NamedTuple):
-    """Media time of what was judged, milliseconds. A picture begins and ends at once."""
+    """Media time of what was judged, milliseconds. A frame begins and ends at once."""
 
     begin_ms: float
     end_ms: float
 
 
 class WitnessPersistence:
-    """The last pictures or windows of one stream, for each category."""
+    """The last frames or windows of one stream, for each category."""
 
     def __init__(self, rules: Mapping[str, KOfN], kind: ModelKind, step_ms: float, what: str) -> None:
         """``step_ms`` is the longest media time from one to the next: more is a gap. ``what`` names several

@@ -1,7 +1,7 @@
 """What a manifest says of a ``frame`` model and of an ``audio`` model.
 
-Both give one row of outputs for one picture or one window of sound. A category takes the best of its outputs.
-What persists counts: its score is the k-th best of its last n pictures or windows.
+Both give one row of outputs for one frame or one window of audio. A category takes the best of its outputs.
+What persists counts: its score is the k-th best of its last n frames or windows.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from edge.detect.manifest import (
 
 MAX_OUTPUTS = 4096
 DrawnSound = Literal["silence", "hum", "noise", "click", "shot", "volley", "cry"]
-"""Names of the windows of sound that ``edge.detect.audio.recorded_audio`` draws."""
+"""Names of the windows of audio that ``edge.detect.audio.recorded_audio`` draws."""
 
 
 class AloneThresholds(ManifestPart):
@@ -48,7 +48,7 @@ class AloneThresholds(ManifestPart):
 
 
 class KOfN(ManifestPart):
-    """``k`` of the last ``n`` pictures or windows count."""
+    """``k`` of the last ``n`` frames or windows count."""
 
     k: int = Field(ge=1, le=32)
     n: int = Field(ge=1, le=32)
@@ -70,7 +70,7 @@ class WitnessCategory(ManifestPart):
     """From that output to a probability. Without it the output is a probability already."""
     persistence: KOfN = KOfN(k=1, n=1)
     go_on_at: Probability
-    """From this score of one picture or window, more are judged at once: the next picture soon, the next
+    """From this score of one frame or window, more are judged at once: the next frame soon, the next
     window even without an onset."""
     thresholds: AloneThresholds
 
@@ -87,11 +87,11 @@ class RowOutput(ManifestPart):
 
 
 class FrameInput(ManifestPart):
-    """The graph's input: one RGB picture.
+    """The graph's input: one RGB frame.
 
-    The gate scales a decoded frame to ``width`` × ``height``. ``kept`` keeps its aspect: the picture lies in
+    The gate scales a decoded frame to ``width`` × ``height``. ``kept`` keeps its aspect: the frame lies in
     the top left corner as large as it fits, and the rest is black. ``stretched`` fills the input. With
-    ``turns`` a picture that is higher than wide gets an input with width and height exchanged. uint8 goes
+    ``turns`` a frame that is higher than wide gets an input with width and height exchanged. uint8 goes
     into the graph as it is. float32 is ``(x - mean) / scale`` for each channel.
     """
 
@@ -116,14 +116,14 @@ class FrameInput(ManifestPart):
 
 
 class FrameTimes(ManifestPart):
-    """Least media time between two pictures that are judged, milliseconds."""
+    """Least media time between two frames that are judged, milliseconds."""
 
     calm_ms: int = Field(default=2000, ge=200, le=60_000)
     alert_ms: int = Field(default=1000, ge=100, le=60_000)
 
 
 class SpectrumInput(ManifestPart):
-    """The graph's input: float32 ``(1, frames, bands)``, the log-mel of one window of mono sound.
+    """The graph's input: float32 ``(1, frames, bands)``, the log-mel of one window of mono audio.
 
     The gate has one way to hear, and these are its figures. Another figure is refused.
     """
@@ -146,7 +146,7 @@ class SpectrumInput(ManifestPart):
     """Each window is made so loud that its highest sample is this. 0 leaves it as it is."""
     most_gain_db: float = Field(default=20.0, ge=0.0, le=60.0)
     rise_db: float = Field(default=6.0, ge=0.0, le=60.0)
-    """A window is judged when its sound rises so much over the background …"""
+    """A window is judged when its audio rises so much over the background …"""
     floor_db: float = Field(default=-50.0, ge=-120.0, le=0.0)
     """… and is louder than this, decibels of full scale."""
 
@@ -174,17 +174,17 @@ class _RowSpec(ModelSpec):
 
 
 class FrameSpec(_RowSpec):
-    """A model that judges single pictures."""
+    """A model that judges single frames."""
 
     kind: Literal["frame"]
     input: FrameInput
     every: FrameTimes = FrameTimes()
     recorded: dict[DrawnSample, tuple[Probability, ...]] = Field(default_factory=dict)
-    """Scores of drawn pictures on the exporting machine, one per category."""
+    """Scores of drawn frames on the exporting machine, one per category."""
 
 
 class AudioSpec(_RowSpec):
-    """A model that judges windows of sound."""
+    """A model that judges windows of audio."""
 
     kind: Literal["audio"]
     input: SpectrumInput

@@ -23,7 +23,7 @@ _NICENESS: Final = 10
 async def posters_contained(path: Path, moments_ms: Sequence[int], containment: ContainmentMode) -> bytes:
     """Returns the content of a file of posters of this clip.
 
-    Raises BrokenMedia where no picture can be decoded, also when the clip crashes its decoder, and
+    Raises BrokenMedia where no frame can be decoded, also when the clip crashes its decoder, and
     TimeoutError where it takes too long. That may be the machine's fault.
     """
     request = {

@@ -1,5 +1,5 @@
 """Has pictures of live streams made in a contained process, from the gate's side. It starts with the first
-picture and ends when no more are wanted."""
+frame and ends when no more are wanted."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from edge.evidence.thumbnail_messages import ANSWER_HEAD, MAX_THUMBNAIL_BYTES, K
 from edge.stream import FrameSizeLimit
 
 _MOST_S: Final = 30.0
-"""For one picture, the process's start included."""
+"""For one frame, the process's start included."""
 _NICENESS: Final = 10
 """Streams are judged first."""
 
 
 class ThumbnailProcess:
-    """One process, started when it is needed. Pictures are made one after another."""
+    """One process, started when it is needed. Frames are made one after another."""
 
     def __init__(self, containment: ContainmentMode, largest: FrameSizeLimit) -> None:
         self._containment = containment
@@ -38,7 +38,7 @@ class ThumbnailProcess:
 
     async def picture(self, keyframe: Keyframe) -> bytes:
         """Returns a JPEG. Raises BrokenMedia where there is none, also when the keyframe crashes its decoder
-        or takes it too long. The next picture then starts the process anew."""
+        or takes it too long. The next frame then starts the process anew."""
         async with self._one:
             try:
                 async with asyncio.timeout(_MOST_S):
@@ -59,7 +59,7 @@ class ThumbnailProcess:
         return content
 
     async def stop(self) -> None:
-        """Ends the process. The next picture starts it anew."""
+        """Ends the process. The next frame starts it anew."""
         async with self._one:
             await self._end()
 

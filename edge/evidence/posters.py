@@ -30,7 +30,7 @@ JPEG_HEAD: Final = b"\xff\xd8\xff"
 
 @dataclass(frozen=True, slots=True)
 class Poster:
-    """One picture of a clip."""
+    """One frame of a clip."""
 
     clip_ms: int
     """Time in the clip, which starts at 0."""
@@ -51,7 +51,7 @@ def poster_moments(length_ms: int, stretch_ms: tuple[int, int] | None) -> tuple[
 def make_posters(path: Path, moments_ms: Sequence[int]) -> tuple[Poster, ...]:
     """Decodes the pictures of a clip at these moments, in their order. Call it in a contained process.
 
-    A moment after the last picture gets that one. Raises BrokenMedia where no picture can be decoded.
+    A moment after the last frame gets that one. Raises BrokenMedia where no frame can be decoded.
     """
     found: dict[int, Poster] = {}
     try:
@@ -89,7 +89,7 @@ def _frame_at(
 
 
 def jpeg_of(frame: VideoFrame, long_edge: int = _LONG_EDGE) -> bytes:
-    """Returns a picture as a JPEG whose longer edge has at most ``long_edge`` pixels."""
+    """Returns a frame as a JPEG whose longer edge has at most ``long_edge`` pixels."""
     scale = min(1.0, long_edge / max(frame.width, frame.height))
     width, height = (max(2, round(edge * scale / 2) * 2) for edge in (frame.width, frame.height))
     picture = frame.reformat(width, height, format="yuvj420p")

@@ -10,14 +10,14 @@ from typing import BinaryIO, Final
 HEAD: Final = struct.Struct("<BII")
 """Length of the codec's name, of the extradata, and of the keyframe."""
 ANSWER_HEAD: Final = struct.Struct("<?I")
-"""Whether a picture follows, or a text, and how many bytes."""
+"""Whether a frame follows, or a text, and how many bytes."""
 MAX_THUMBNAIL_BYTES: Final = 256 * 1024
 _MOST_TEXT: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Keyframe:
-    """A picture that is coded by itself, and what its decoder must know."""
+    """A frame that is coded by itself, and what its decoder must know."""
 
     codec: str
     extradata: bytes
@@ -39,6 +39,6 @@ def read_keyframe(file: BinaryIO) -> Keyframe | None:
 
 
 def answer(said: bytes | str) -> bytes:
-    """Returns a picture, or a text, as an answer."""
+    """Returns a frame, or a text, as an answer."""
     content = said if isinstance(said, bytes) else said.encode()[:_MOST_TEXT]
     return ANSWER_HEAD.pack(isinstance(said, bytes), len(content)) + content

@@ -31,7 +31,7 @@ from edge.settings_file import MAX_KEY_BYTES, read_settings_file
 
 _CONNECT_MS: Final = 3_000
 _SILENT_S: Final = 10.0
-"""How long an answer may say nothing. Pictures are made first, and take longer."""
+"""How long an answer may say nothing. Posters are made first, and take longer."""
 _PICTURES_S: Final = 60.0
 _OPTIONS: Final = [
     ("grpc.initial_reconnect_backoff_ms", 200),

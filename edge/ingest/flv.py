@@ -81,7 +81,7 @@ def _enhanced(payload: bytes, packet_type: int, frame_type: int) -> VideoTag:
 
 
 def is_audio_config(payload: bytes) -> bool:
-    """Whether an audio message carries a decoder configuration, not sound."""
+    """Whether an audio message carries a decoder configuration, not audio."""
     if len(payload) < 2:
         return False
     aac, enhanced = 10, 9

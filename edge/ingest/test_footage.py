@@ -35,7 +35,7 @@ def write_programme(
 ) -> tuple[int, ...]:
     """Encodes the parts one after another to an FLV file. Returns the start of each part in milliseconds.
 
-    Without ``keyframe_at_parts`` keyframes come every ``keyframe_s`` only, whatever the picture shows.
+    Without ``keyframe_at_parts`` keyframes come every ``keyframe_s`` only, whatever the frame shows.
     Raises BrokenMedia with the path of a part without a decodable frame.
     """
     starts: list[int] = []

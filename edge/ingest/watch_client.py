@@ -170,11 +170,11 @@ class WatchClient:
 
     @property
     def _passes(self) -> bool:
-        """Whether media passes now: the gate has the newest picture, or needs none, or is away."""
+        """Whether media passes now: the gate has the newest frame, or needs none, or is away."""
         return self._over or self._feed.following or self._goes_on_unwatched
 
     def pass_on(self, message: RelayedMessage) -> None:
-        """Passes what is no picture on to the relay: audio and metadata.
+        """Passes what is no video on to the relay: audio and metadata.
 
         Audio waits for video that the gate is offered. Raises InvalidInput for a stream that never brings
         any, unless ``on_no_video`` is allow.

@@ -3,7 +3,7 @@
 Whoever shows a banked frame is cut. So a frame must be of the stretch that the verdict rests on, must move,
 and must be nothing that was seen elsewhere and passed.
 
-Of what was seen elsewhere a few pictures are remembered, and the hash of moving footage has nothing in
+Of what was seen elsewhere a few frames are remembered, and the hash of moving footage has nothing in
 common with the hash of a fifth of a second later. So a frame that was seen speaks for those beside it, as far
 as nobody looked there. In a calm part of the clip every frame is known, and each speaks for itself.
 """
@@ -58,7 +58,7 @@ def choose_frames(
     """Chooses among the hashes of a whole clip, in order of time, each frame with its own.
 
     ``stretch_ms`` is the first and last moment that may be banked. What the clip shows before it, up to
-    ``calm_until_ms``, was calm. At ``still_ms`` the picture stands still. The others say whether another
+    ``calm_until_ms``, was calm. At ``still_ms`` the frame stands still. The others say whether another
     stream of the last day, a benign bank or an earlier calm part of this stream showed something like a hash.
     A frame that another stream, or an earlier part of this one, showed is left out with the frames around it
     that may have been shown with it. A variant that was seen is left out alone.
@@ -78,7 +78,7 @@ def choose_frames(
             if at < begin_ms and at <= calm_until_ms and run.quality >= MIN_QUALITY
         )
     )
-    # A picture that stands still has the same hash for as long as it is shown.
+    # A frame that stands still has the same hash for as long as it is shown.
     moving = {
         at: runs
         for at, runs in plain.items()
@@ -124,7 +124,7 @@ def choose_frames(
 def _moments_around(frames: Mapping[int, Sequence[HashRun]], seen: SeenAround) -> list[tuple[int, int]]:
     """Returns the moments, first and last, in which frames were seen or may have been.
 
-    What lies between two of them is taken in, because a worse encoder makes some pictures hard to know again.
+    What lies between two of them is taken in, because a worse encoder makes some frames hard to know again.
     """
     around = [(at, one) for at, runs in frames.items() for one in map(seen, runs) if one is not None]
     joined: list[tuple[int, int]] = []

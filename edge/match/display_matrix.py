@@ -1,4 +1,4 @@
-"""Reads how a picture is to be turned and mirrored, whatever else comes with it."""
+"""Reads how a frame is to be turned and mirrored, whatever else comes with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Types of known footage: bank entries, their hashes and sound, and the candidates that a query returns."""
+"""Types of known footage: bank entries, their hashes and audio, and the candidates that a query returns."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class EntryKind(StrEnum):
     VIDEO = "video"
     IMAGE = "image"
     AUDIO = "sound"
-    """A recording without a picture."""
+    """A recording without video."""
 
 
 class BankPurpose(StrEnum):
@@ -45,14 +45,14 @@ class BankPurpose(StrEnum):
 
 
 class Variant(IntEnum):
-    """How a picture was changed before it was hashed. The numbers are stored in bank files.
+    """How a frame was changed before it was hashed. The numbers are stored in bank files.
 
     ``CROP_07_5`` takes 7.5 % off each side length and stays centred. ``LEFT_20`` takes off the left 20 %.
     """
 
     ORIGINAL = 0
     INSIDE = 1
-    """The picture without its plain border."""
+    """The frame without its plain border."""
     CROP_02_5 = 10
     CROP_05 = 11
     CROP_07_5 = 12
@@ -143,7 +143,7 @@ class HashRun:
     """32 bytes."""
     start_ms: int = 0
     span_ms: int = 0
-    """0 when a single frame has the hash. More where the picture stood still."""
+    """0 when a single frame has the hash. More where the frame stood still."""
     quality: int = 100
     variant: Variant = Variant.ORIGINAL
 
@@ -160,7 +160,7 @@ class HashRun:
 
 @dataclass(frozen=True, slots=True)
 class AudioPrint:
-    """Chromaprint items of an entry's sound, one every 124 ms."""
+    """Chromaprint items of an entry's audio, one every 124 ms."""
 
     items: bytes
     """uint32, little endian."""
@@ -186,13 +186,13 @@ class AudioPrint:
 
 @dataclass(frozen=True, slots=True)
 class Footage:
-    """An entry with all its hashes in order of time and its sound."""
+    """An entry with all its hashes in order of time and its audio."""
 
     entry: Entry
     hashes: tuple[HashRun, ...]
     audio: AudioPrint | None = None
     still_ms: tuple[int, ...] = ()
-    """Times of the frames at which the picture stands still, if that was asked for. Not kept in banks."""
+    """Times of the frames at which the frame stands still, if that was asked for. Not kept in banks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,9 +207,9 @@ class Candidate:
     timestamp_ms: int | None
     """Time in the known video. None for a single image."""
     span_ms: int = 0
-    """How long the known video shows the same picture from there on."""
+    """How long the known video shows the same frame from there on."""
     variant: str = Variant.ORIGINAL.word
-    """How the banked picture was changed. After a ``+``: how the live picture was changed."""
+    """How the banked frame was changed. After a ``+``: how the live frame was changed."""
     purpose: BankPurpose = BankPurpose.VIOLATING
     severity: BankSeverity = BankSeverity.HIGH
     quality: int = field(default=100, kw_only=True)
@@ -219,12 +219,12 @@ class Candidate:
     view: bytes = field(default=b"", kw_only=True)
     """PDQ hash of the live view. Empty: not known."""
     picture: int | None = field(default=None, kw_only=True)
-    """Number of the live picture. The same picture has the same number. None: not known."""
+    """Number of the live frame. The same frame has the same number. None: not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class AudioCandidate:
-    """A stretch of one bank entry that sounds like the newest live sound."""
+    """A stretch of one bank entry that sounds like the newest live audio."""
 
     entry: str
     bank: str
@@ -232,7 +232,7 @@ class AudioCandidate:
     end: int
     """Number of the live stretch's last item."""
     timestamp_ms: int
-    """Time of that item in the known sound."""
+    """Time of that item in the known audio."""
     items: int
     """Length of the stretch in items."""
     error: float

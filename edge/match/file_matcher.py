@@ -32,13 +32,13 @@ class Found:
     first_ms: int
     """Media time of the first match."""
     distance: int
-    """Least Hamming distance in bits. -1 where the sound matched."""
+    """Least Hamming distance in bits. -1 where the audio matched."""
     samples: int
-    """Number of samples that matched. For sound: number of stretches."""
+    """Number of samples that matched. For audio: number of stretches."""
     detail: str
     """``detail`` of the first match's signal."""
     by: SignalSource = SignalSource.MATCH
-    """Whether the picture or the sound matched."""
+    """Whether the frame or the audio matched."""
 
 
 @dataclass(slots=True)
@@ -65,7 +65,7 @@ def look_up(
 ) -> FileLookup:
     """Looks a video or image up, one sample every ``interval_ms`` of media time.
 
-    Its sound is looked up too where a bank has sound and libchromaprint is installed. A single image
+    Its audio is looked up too where a bank has audio and libchromaprint is installed. A single image
     matches when it is within the radius, because one sample cannot be voted on. Raises BrokenMedia, and
     LimitExceeded for an interval of over a minute.
     """

@@ -2,7 +2,7 @@
 
 Every frame is hashed. In hand-held footage the PDQ hash moves by 20 to 50 bits from one frame to the next.
 After a fifth of a second it has nothing in common with the first one. A live sample can fall on any frame.
-So a hash is left out only where the picture stands still.
+So a hash is left out only where the frame stands still.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ MAX_HASHES = 8_000_000
 """Most hashes of one video: an hour and a half of restless footage at 30 frames a second with all
 variants."""
 MAX_DAMAGED_IN_A_ROW = 60
-"""Consecutive packets without a picture after which a file counts as broken. Live streams have the same
+"""Consecutive packets without video after which a file counts as broken. Live streams have the same
 limit."""
 MAX_STRAY_MS = 2000
 """Most time between the pts of a frame and its decoding time. Reordering takes less."""
@@ -129,7 +129,7 @@ def frames_of(
 
 
 def _upright(luma: U8, frame: av.VideoFrame) -> U8:
-    """Rotates and mirrors a picture as its display matrix says. Only quarter turns are applied.
+    """Rotates and mirrors a frame as its display matrix says. Only quarter turns are applied.
 
     The matrix maps a pixel's column and row to the place of display: ``x' = a x + c y``, ``y' = b x + d y``.
     """
@@ -153,7 +153,7 @@ def _reason(error: Exception) -> str:
 
 
 def is_self_mirrored(found: PdqHash) -> bool:
-    """Whether a picture looks the same when mirrored.
+    """Whether a frame looks the same when mirrored.
 
     Crops of diagrams, board fields and keys do. They resemble one another and no footage.
     """
@@ -176,19 +176,19 @@ def fingerprint(
     progress: Progress | None = None,
     damage: Damage | None = None,
 ) -> Footage:
-    """Decodes a file and fingerprints every frame and the sound.
+    """Decodes a file and fingerprints every frame and the audio.
 
-    ``sound`` says whether to fingerprint the sound. None means: where libchromaprint is installed. A file
-    with sound and no picture becomes an entry of sound alone. ``stretch_ms`` is the first and last moment
+    ``sound`` says whether to fingerprint the audio. None means: where libchromaprint is installed. A file
+    with audio and no frame becomes an entry of audio alone. ``stretch_ms`` is the first and last moment
     that get variants: all other frames are hashed as live ones are looked up. It also asks for ``still_ms``.
-    ``as_coded`` keeps the picture as coded, without the rotation of a player. Live streams are looked up so.
+    ``as_coded`` keeps the frame as coded, without the rotation of a player. Live streams are looked up so.
     Frames at most ``still_bits`` apart become one run of hashes; with -1 each frame has its own. Damaged
-    packets of the picture are left out and counted in ``damage``.
+    packets of the frame are left out and counted in ``damage``.
 
     ``entry_id`` defaults to the start of the file's SHA-256. Raises BrokenMedia when nothing can be decoded
     or over sixty packets in a row are damaged. Raises InvalidInput when the file does not exist or no frame
     reaches ``min_quality``. Raises LimitExceeded for over eight million hashes. Raises ConfigError when
-    sound is asked for and libchromaprint is missing.
+    audio is asked for and libchromaprint is missing.
     """
     if not path.exists():
         raise InvalidInput("path", f"no such file: {path}")

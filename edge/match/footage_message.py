@@ -1,7 +1,7 @@
 """Footage as bytes, for the pipe from a contained fingerprinting process.
 
 Not pickle: the process has touched hostile media and must not be able to run code in its parent. Layout: u32
-length of a header as JSON, the header, the packed hash runs, the items of the sound.
+length of a header as JSON, the header, the packed hash runs, the items of the audio.
 """
 
 from __future__ import annotations

@@ -55,9 +55,9 @@ def bank_incident(
 
     ``stretch_ms`` and ``calm_until_ms`` are in the clip's own time, which begins at the media time
     ``begin_pts_ms`` of the stream. Nothing outside the stretch is banked, nor what ``choose_frames`` leaves
-    out: still pictures, and what the calm part of the clip, ``recent`` or a benign bank shows. The picture is
-    banked as it is coded, because live streams are looked up as they are coded, without rotation. Sound is
-    not banked: nobody remembers which sound was heard elsewhere.
+    out: still pictures, and what the calm part of the clip, ``recent`` or a benign bank shows. The frame is
+    banked as it is coded, because live streams are looked up as they are coded, without rotation. Audio is
+    not banked: nobody remembers which audio was heard elsewhere.
 
     The entry has the incident's id. Nothing changes where no frame is left. Raises AlreadyExists when the
     incident is banked, and BrokenMedia or InvalidInput when nothing of the clip can be hashed. It decodes the

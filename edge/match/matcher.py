@@ -109,14 +109,14 @@ class Matcher:
     ) -> tuple[Candidate, ...]:
         """Returns the known footage that a frame may show, nearest first, at most 64 candidates.
 
-        ``luma`` is uint8 ``(h, w)``. The query looks up the frame, the picture inside its plain border, and
+        ``luma`` is uint8 ``(h, w)``. The query looks up the frame, the frame inside its plain border, and
         both mirrored. When nothing is found, it calls ``may_rescan`` with the frame's hash. If that returns
         True, or there is no ``may_rescan``, it rescans the frame:
 
-        - the picture inside a border that an overlay covers in part;
+        - the frame inside a border that an overlay covers in part;
         - the frame without its left fifth and without its right fifth, if a bank has these variants. One of
           them is free of an overlay at the side;
-        - pictures in the picture.
+        - frames in the frame.
 
         Views with a quality under ``min_quality`` are left out. So are parts that are their own mirror
         image: the fields of a board are no footage.
@@ -183,11 +183,11 @@ class Matcher:
 
     @property
     def has_audio(self) -> bool:
-        """Whether any bank has sound."""
+        """Whether any bank has audio."""
         return self.banks.has_audio
 
     def query_audio(self, live: Items, new: int) -> tuple[AudioCandidate, ...]:
-        """Returns the known sound that ends with one of the newest ``new`` live items.
+        """Returns the known audio that ends with one of the newest ``new`` live items.
 
         ``live`` is uint32 ``(n,)``. Each entry returns its nearest stretch. The nearest entry comes first.
         Benign entries are included.

@@ -1,13 +1,13 @@
 """Remembers what streams showed in the last day and was passed, as PDQ hashes.
 
-It is two rings of fixed size in memory with a copy on disk, 46 bytes a picture: at most a million pictures in
-48 MB. The first ring has what is newest, a picture a second of each stream at most. It lasts an hour with a
-hundred streams. With a thousand it has a picture in two seconds, and lasts a quarter of an hour. What leaves
-it goes to the second ring, which lasts a day. There it is a picture in two minutes with a thousand streams. A
-picture that stands still is remembered once in ten minutes.
+It is two rings of fixed size in memory with a copy on disk, 46 bytes a frame: at most a million frames in
+48 MB. The first ring has what is newest, a frame a second of each stream at most. It lasts an hour with a
+hundred streams. With a thousand it has a frame in two seconds, and lasts a quarter of an hour. What leaves
+it goes to the second ring, which lasts a day. There it is a frame in two minutes with a thousand streams. A
+frame that stands still is remembered once in ten minutes.
 
 The hash of hand-held footage is another one after a fifth of a second. So nobody finds a frame that was shown
-between two pictures. That is why each picture tells how long before and after it nobody looked.
+between two frames. That is why each frame tells how long before and after it nobody looked.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from edge.settings_file import open_regular
 
 CAPACITY: Final = 1 << 20
 LEAST_PAUSE_MS: Final = 1_000
-"""Least media time between two pictures of a stream."""
+"""Least media time between two frames of a stream."""
 STILL_PAUSE_MS: Final = 600_000
-"""The same while the picture stands still."""
+"""The same while the frame stands still."""
 STILL_BITS: Final = 12
 NEWEST_MS: Final = 900_000
 DAY_MS: Final = 86_400_000
 MOST_UNSEEN_MS: Final = 10_000
-"""Longest time beside a picture that counts as not looked at."""
+"""Longest time beside a frame that counts as not looked at."""
 _LEAST_UNSEEN_MS: Final = 200
 _STREAMS: Final = 16_384
-"""Most streams whose newest picture is known."""
+"""Most streams whose newest frame is known."""
 _RECORD: Final = np.dtype(
     [
         ("bits", "u1", HASH_BYTES),
@@ -58,7 +58,7 @@ Records = npt.NDArray[np.void]
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """Pictures that streams showed."""
+    """Frames that streams showed."""
 
     codes: Codes
     """Their hashes, uint64 (n, 4)."""
@@ -70,7 +70,7 @@ class Shown:
 
 @dataclass(slots=True)
 class _Newest:
-    """The newest picture of a stream."""
+    """The newest frame of a stream."""
 
     pts_ms: int
     bits: bytes
@@ -80,12 +80,12 @@ class _Newest:
 
 
 class _Ring:
-    """The newest pictures, and a place in the file."""
+    """The newest frames, and a place in the file."""
 
     def __init__(self, capacity: int, offset: int) -> None:
         self.records: Records = np.zeros(capacity, _RECORD)
         self.count = self.saved = 0
-        """Pictures so far, and those that are on disk."""
+        """Frames so far, and those that are on disk."""
         self._offset = offset
 
     @property
@@ -93,7 +93,7 @@ class _Ring:
         return len(self.records)
 
     def put(self, record: Any) -> Any:
-        """Takes a picture. Returns the one that leaves, or None."""
+        """Takes a frame. Returns the one that leaves, or None."""
         place = self.count % self.size
         leaves = self.records[place].copy() if self.count >= self.size else None
         self.records[place] = record
@@ -104,7 +104,7 @@ class _Ring:
         return self.records[: min(self.count, self.size)].copy()
 
     def unsaved(self) -> tuple[npt.NDArray[np.int64], Records, int]:
-        """Returns places and pictures that are not on disk, and the number of pictures with them."""
+        """Returns places and frames that are not on disk, and the number of frames with them."""
         places = np.arange(max(self.saved, self.count - self.size), self.count) % self.size
         return places, self.records[places], self.count
 
@@ -131,7 +131,7 @@ class RecentFootage:
         self._day = _Ring(capacity - newest, _HEADER.size + newest * _RECORD.itemsize)
         self._last: LRUCache[str, _Newest] = LRUCache(_STREAMS)
         self._last_of_day: LRUCache[int, tuple[int, int]] = LRUCache(_STREAMS)
-        """Of each stream in the second ring: when its newest picture was, and for how long it did not get
+        """Of each stream in the second ring: when its newest frame was, and for how long it did not get
         what left the first one."""
         self._fresh = True
         self._lock = threading.Lock()
@@ -163,10 +163,10 @@ class RecentFootage:
         streams: int = 1,
         unseen_ms: int | None = None,
     ) -> bool:
-        """Takes a picture that was passed. Returns whether it is remembered.
+        """Takes a frame that was passed. Returns whether it is remembered.
 
         ``streams`` is how many there are now. ``unseen_ms`` is the media time since the stream was looked at
-        before, also where that was not passed. None: since the picture that was offered before.
+        before, also where that was not passed. None: since the frame that was offered before.
         """
         last = self._last.get(stream_id)
         if unseen_ms is None:
@@ -248,8 +248,8 @@ class RecentFootage:
 
 
 def _shown(known: Records, wanted: npt.NDArray[np.bool_]) -> Shown:
-    """After a picture nobody looked until the next one was looked at. Where that is not known, because it was
-    not passed, it is as long as before the picture."""
+    """After a frame nobody looked until the next one was looked at. Where that is not known, because it was
+    not passed, it is as long as before the frame."""
     pts_ds, unseen_ds = known["pts_ds"].astype(np.int64), known["unseen_ds"].astype(np.int64)
     after_ds = unseen_ds.copy()
     follows = (known["stream"][1:] == known["stream"][:-1]) & (pts_ds[1:] - unseen_ds[1:] <= pts_ds[:-1] + 1)

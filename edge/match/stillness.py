@@ -2,7 +2,7 @@
 
 Measured: an encoder at a usual quality moves a field of a still picture by up to 3 of 256 levels, with noise
 of a camera by up to 7, and at a poor quality (CRF 38) by up to 15. A few samples of a real clip, also of a
-fixed camera, differ by more. A PDQ hash cannot tell: encoders move that of bars and other regular pictures by
+fixed camera, differ by more. A PDQ hash cannot tell: encoders move that of bars and other regular frames by
 dozens of bits.
 """
 
@@ -19,13 +19,13 @@ F32 = npt.NDArray[np.float32]
 
 SIDE = 32
 LEVELS = 12.0
-"""Two pictures are the same if no field differs by more."""
+"""Two frames are the same if no field differs by more."""
 KEPT = 16
-"""Pictures of a stream that are known again."""
+"""Frames of a stream that are known again."""
 WITHIN_MS = 1000
-"""Time before and after a frame in which the picture must move."""
+"""Time before and after a frame in which the frame must move."""
 MOVING_PICTURES = 3
-"""Different pictures within that time that are motion. A change of slides shows two."""
+"""Different frames within that time that are motion. A change of slides shows two."""
 
 
 def fields_of(luma: U8) -> F32:
@@ -39,19 +39,19 @@ def fields_of(luma: U8) -> F32:
 
 
 def is_same(one: F32, other: F32) -> bool:
-    """Whether two pictures, given by their fields, are the same."""
+    """Whether two frames, given by their fields, are the same."""
     return one.shape == other.shape and bool(np.abs(one - other).max() <= LEVELS)
 
 
 class Pictures:
-    """Numbers the pictures of one stream. The same picture has the same number."""
+    """Numbers the pictures of one stream. The same frame has the same number."""
 
     def __init__(self) -> None:
         self._known: deque[tuple[int, F32]] = deque(maxlen=KEPT)
         self._next = 0
 
     def number_of(self, luma: U8) -> int:
-        """Returns the number of a picture, uint8 ``(h, w)``."""
+        """Returns the number of a frame, uint8 ``(h, w)``."""
         fields = fields_of(luma)
         for number, known in reversed(self._known):
             if is_same(fields, known):
@@ -62,7 +62,7 @@ class Pictures:
 
 
 def still_times(times_ms: Sequence[int], fields: Sequence[F32]) -> tuple[int, ...]:
-    """Returns the times of the frames at which the picture stands still. ``times_ms`` rises."""
+    """Returns the times of the frames at which the frame stands still. ``times_ms`` rises."""
     times = np.asarray(times_ms)
     first = np.searchsorted(times, times - WITHIN_MS)
     end = np.searchsorted(times, times + WITHIN_MS, side="right")

@@ -25,13 +25,13 @@ PAUSE_MS = 1000
 """Pause between a screen search without a match and the next average. It doubles after each search."""
 MAX_PAUSE_MS = 8000
 STILL_SEARCH_MS = 24_000
-"""Pause between two screen searches while the picture stays the same."""
+"""Pause between two screen searches while the frame stays the same."""
 LOOK_MS = 1000
 """Pause between two lookups of a screen with unknown content, in a new stream."""
 LATER_LOOK_MS = 3000
 """Pause between two such lookups later. A window or a shelf in a room may pass for a screen for hours.
 
-While the picture stays the same, the pause is ``STILL_PAUSE_MS``, as for any rescan."""
+While the frame stays the same, the pause is ``STILL_PAUSE_MS``, as for any rescan."""
 
 
 class FramesLookup(Protocol):

@@ -6,7 +6,7 @@ them that show something else do not matter: a publisher who shows footage in pi
 enough of them. The samples of a known video must also be in its order: bank time is a linear function of live
 time, with a slope between a half and two. Media time comes in with the samples.
 
-A picture that stands still votes once for a video, however long it stands. A slide, a test card or a wall
+A frame that stands still votes once for a video, however long it stands. A slide, a test card or a wall
 that a known video shows, too, is no showing of that video. A known image needs no motion.
 """
 
@@ -105,7 +105,7 @@ class MatchVote:
         return tuple(sorted(signals, key=lambda s: -s.score))
 
     def _moved(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """Leaves out what shows a picture of a video that has voted already."""
+        """Leaves out what shows a frame of a video that has voted already."""
         voted: dict[tuple[str, str], set[tuple[int | None, bytes]]] = {}
         for _, earlier in self._voters:
             for c in earlier:
@@ -198,7 +198,7 @@ class MatchVote:
 
 
 def _is_same(candidate: Candidate, picture: int | None, view: bytes) -> bool:
-    """Whether a candidate is of the same live picture, or of the same view in it."""
+    """Whether a candidate is of the same live frame, or of the same view in it."""
     if picture is not None and candidate.picture == picture:
         return True
     return bool(view and candidate.view) and distance(view, candidate.view) <= SAME_VIEW_BITS

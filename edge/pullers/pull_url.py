@@ -11,7 +11,7 @@ from edge.pull_sources import DEFAULT_PORTS, address_of
 
 MAX_URL_CHARACTERS: Final = 2048
 # analyzeduration=0 means FFmpeg's default of several seconds. fflags=nobuffer loses the first keyframe.
-# RTMP announces no streams. Sound may come after the first picture, and PyAV knows no stream that is found
+# RTMP announces no streams. Audio may come after the first frame, and PyAV knows no stream that is found
 # after the opening. So FFmpeg reads until it has both, or half a second of media. None of it is lost.
 _RTMP_PROBE: Final = {"analyzeduration": "500000", "probesize": "5000000"}
 _HTTP_PROBE: Final = {"analyzeduration": "1", "probesize": "2048"}

@@ -15,7 +15,7 @@ class CategoryScores:
     scores: list[tuple[float, float]] = field(default_factory=list)
     """Pairs of time and score."""
     silent: int = 0
-    """Windows of sound that were not judged, because nothing sounded in them. They count as 0."""
+    """Windows of audio that were not judged, because nothing sounded in them. They count as 0."""
     first_s: dict[Action, float] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:

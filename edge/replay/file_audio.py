@@ -1,4 +1,4 @@
-"""Hears the sound of a recorded file as its media time advances, with what listens to a live stream."""
+"""Hears the audio of a recorded file as its media time advances, with what listens to a live stream."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from edge.stream import AudioFrames, KnownAudio, wanted_audio
 
 
 class Heard(NamedTuple):
-    """What comes of a piece of sound."""
+    """What comes of a piece of audio."""
 
     known: tuple[Signal, ...] = ()
-    """Known sound in it."""
+    """Known audio in it."""
     windows: tuple[tuple[Signal, ...], ...] = ()
-    """For each window of sound that ends in it, a signal for each category that is judged."""
+    """For each window of audio that ends in it, a signal for each category that is judged."""
 
 
 class FileAudio:
-    """The sound of one file."""
+    """The audio of one file."""
 
     def __init__(
         self, path: Path, policy: Policy, model: AudioModel | None, matcher: Matcher, begin_ms: int
@@ -49,12 +49,12 @@ class FileAudio:
 
     @property
     def windows(self) -> int:
-        """Number of windows of sound so far, judged or not."""
+        """Number of windows of audio so far, judged or not."""
         return 0 if self._hearing is None else self._hearing.windows
 
     @property
     def length_ms(self) -> float:
-        """Length of the sound so far."""
+        """Length of the audio so far."""
         return self._end_ms - self._begin_ms
 
     def until(self, pts_ms: int | None) -> Iterator[Heard]:

@@ -20,7 +20,7 @@ class Match:
     first_s: float
     last_s: float
     distance: int
-    """Least Hamming distance in bits. -1 where the sound matched."""
+    """Least Hamming distance in bits. -1 where the audio matched."""
     samples: int
     by: SignalSource
 
@@ -41,7 +41,7 @@ class JudgedFile:
 
     def __init__(self) -> None:
         self.samples: list[float] = []
-        """For each sample of the picture its highest score."""
+        """For each sample of the frame its highest score."""
         self.verdicts: list[list[Any]] = []
         """Time, action and category of each FLAG and CUT."""
         self._first: dict[Action, float] = {}
@@ -68,7 +68,7 @@ class JudgedFile:
         _note_matches(self._matches, verdict, at_s)
 
     def add_silence(self, categories: Iterable[str], windows: int) -> None:
-        """Adds the windows of sound up to ``windows`` for which nothing was said of these categories."""
+        """Adds the windows of audio up to ``windows`` for which nothing was said of these categories."""
         for name in categories:
             one = self._of(name)
             one.silent = max(0, windows - len(one.scores))

@@ -1,4 +1,4 @@
-"""Judges one file, its motion, single pictures and sound, with the live pipeline. Reports the result."""
+"""Judges one file, its motion, single frames and audio, with the live pipeline. Reports the result."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Replay:
 
         For the clip of an incident the same frames are drawn as by the gate, where its record lies beside it.
 
-        Times are seconds from the start of the file's picture, or of its sound where it has none. Scores are
+        Times are seconds from the start of the file's video, or of its audio where it has none. Scores are
         calibrated window probabilities.
         """
         return spared(path, lambda: self._judge(path, windows))
@@ -82,7 +82,7 @@ class Replay:
         except NoVideo as error:
             if not sound.listens:
                 raise NoVideo(f"{error}, and nothing judges sound: see `edge-gate model show`") from None
-            # As of a live stream whose picture has not come.
+            # As of a live stream whose frame has not come.
             judging = _Judging(self._pipeline(Codec.H264, b"", sampling), sound, None)
             duration_s = judging.listen() / 1000
         if not judging.judged:
@@ -94,7 +94,7 @@ class Replay:
         return {**report, "windows": judging.file.windows(), "verdicts": judging.file.verdicts}
 
     def _sight(self) -> StreamSight | None:
-        """What looks at single pictures. None: nothing does."""
+        """What looks at single frames. None: nothing does."""
         model = self._pack.sight
         on = frozenset(() if model is None else model.categories).intersection(self._policy.judged)
         return StreamSight(model, on) if model is not None and on else None
@@ -131,7 +131,7 @@ class _Judging:
         return bool(self.file.samples or self._sound.windows) or self._listened
 
     def watch(self, media: MediaFile, begin_ms: int) -> int:
-        """Judges picture and sound. Returns the length in milliseconds as the picture's stamps have it."""
+        """Judges video and audio. Returns the length in milliseconds as the video's stamps have it."""
         first_ms: int | None = None
         last_ms = 0
         for unit in media.units():
@@ -150,7 +150,7 @@ class _Judging:
         return last_ms - (first_ms or 0)
 
     def listen(self) -> float:
-        """Judges sound alone. Returns its length in milliseconds."""
+        """Judges audio alone. Returns its length in milliseconds."""
         self._hear(None, picture=False)
         self._listened = self._sound.length_ms > 0
         self.file.add_silence(self._sound.categories, self._sound.windows)

@@ -58,7 +58,7 @@ class Gatekeeper(Protocol):
         ...
 
     async def is_watched(self, stream_id: StreamId) -> bool:
-        """Whether a picture of the stream has been judged."""
+        """Whether a frame of the stream has been judged."""
         ...
 
     async def still_admitted(self, stream_id: StreamId) -> bool:

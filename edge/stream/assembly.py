@@ -49,7 +49,7 @@ class SampleAssembly:
         increasing, and the next millisecond replaces it."""
         self.samples = 0
         self.sight: FrameTaker | None = None
-        """What looks at single pictures. None: nothing does."""
+        """What looks at single frames. None: nothing does."""
         self._decoder = decoder
         self._sampler = sampler
         self._detector = detector

@@ -1,6 +1,6 @@
 """Decodes the audio of one stream once, for all that listens to it.
 
-It runs next to the video and never holds it up. Faults of the sound end here, and their reason is counted
+It runs next to the video and never holds it up. Faults of the audio end here, and their reason is counted
 once.
 """
 
@@ -31,14 +31,14 @@ _MOST_BROKEN: Final = 32
 
 
 class StreamAudio(AudioFrames):
-    """Decodes the sound of one stream and hands it to what is set. Not thread-safe."""
+    """Decodes the audio of one stream and hands it to what is set. Not thread-safe."""
 
     def __init__(self, known: KnownAudio | None = None, listener: AudioListener | None = None) -> None:
         super().__init__(known, listener)
         self.problems: Counter[DegradedReason] = Counter()
         """Number of faults by reason since the caller last cleared it."""
         self.off = False
-        """Whether the sound of this stream is no longer decoded."""
+        """Whether the audio of this stream is no longer decoded."""
         self._untimed_said = False
         self._decoder: AudioCodecContext | None = None
         self._format: tuple[str, bytes] | None = None
@@ -47,7 +47,7 @@ class StreamAudio(AudioFrames):
         self._allowed_ms: float | None = None
 
     def hear(self, audio: Audio, now_ms: float) -> tuple[Signal, ...]:
-        """Takes the next audio frames. Returns the known sound in them. ``now_ms`` is monotonic. Never
+        """Takes the next audio frames. Returns the known audio in them. ``now_ms`` is monotonic. Never
         raises."""
         if self.off:
             return ()
@@ -65,7 +65,7 @@ class StreamAudio(AudioFrames):
             return () if self.known is None else self.known.look_up(heard)
         except UnsupportedCodec:
             self._end(DegradedReason.AUDIO_UNSUPPORTED)
-        except Exception:  # no fault of the sound may stop the video
+        except Exception:  # no fault of the audio may stop the video
             self._end(DegradedReason.AUDIO_BROKEN)
         return ()
 

@@ -1,6 +1,6 @@
-"""Says when each frame of a stream's sound begins. Pure: stamps and lengths in, media time out.
+"""Says when each frame of a stream's audio begins. Pure: stamps and lengths in, media time out.
 
-Samples say how long sound is, whatever its stamps say. So a frame continues the one before, unless its stamp
+Samples say how long audio is, whatever its stamps say. So a frame continues the one before, unless its stamp
 leaves a gap. Many gaps are no gaps: then stamps no longer count.
 """
 
@@ -28,7 +28,7 @@ class AudioTime(NamedTuple):
 
 
 class AudioClock:
-    """The clock of one stream's sound. Call ``unit_time`` for each encoded frame, ``frame_time`` for each
+    """The clock of one stream's audio. Call ``unit_time`` for each encoded frame, ``frame_time`` for each
     decoded one."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Hands the decoded sound of one stream or file to all that listens to it. Not thread-safe.
+"""Hands the decoded audio of one stream or file to all that listens to it. Not thread-safe.
 
 Frames are short: 40 and more a second. Mixing and resampling cost several times as much frame by frame as
 together, so consecutive frames are gathered first.
@@ -30,9 +30,9 @@ class AudioFrames:
 
     def __init__(self, known: KnownAudio | None = None, listener: AudioListener | None = None) -> None:
         self.known = known
-        """Looks for known sound. None: nothing does."""
+        """Looks for known audio. None: nothing does."""
         self.listener = listener
-        """Gets all sound as mono samples at 16 kHz, with its lowest tones, by ``flush`` at the latest. None:
+        """Gets all audio as mono samples at 16 kHz, with its lowest tones, by ``flush`` at the latest. None:
         nothing does."""
         self.clock = AudioClock()
         self._mono: MonoAudio | None = None
@@ -91,7 +91,7 @@ class AudioFrames:
             self.flush()
 
     def finish(self) -> list[AudioItems]:
-        """Ends the sound, with silence after it. Returns the last items."""
+        """Ends the audio, with silence after it. Returns the last items."""
         self.flush()
         if self.listener is not None and self._mono is not None:
             self.listener.add_samples(_AFTER, self._end_ms, restarted=False)

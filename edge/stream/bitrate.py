@@ -1,7 +1,7 @@
 """Detects jumps of the bitrate: signs of motion in compressed units that are not decoded. Pure.
 
 An encoder spends bytes on what changes. Between the bursts of the calm tier, the sizes of skipped units are
-all that is known of a stream, and they cost nothing. When units become much larger than before, the picture
+all that is known of a stream, and they cost nothing. When units become much larger than before, the frame
 has begun to move. When one unit is much larger than any before, the scene has changed. In both cases the
 stream deserves denser samples before its next keyframe.
 """

@@ -1,6 +1,6 @@
-"""Which pictures of a stream are to be remembered as shown and passed. Pure.
+"""Which frames of a stream are to be remembered as shown and passed. Pure.
 
-A picture is hashed once a second at most. What is hashed while the stream is suspicious waits until the
+A frame is hashed once a second at most. What is hashed while the stream is suspicious waits until the
 suspicion is over. If a verdict comes of it, it was not passed, and nothing of it is remembered.
 """
 
@@ -17,13 +17,13 @@ MOST_WAITING: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class CalmView:
-    """A picture that was passed."""
+    """A frame that was passed."""
 
     bits: bytes
     """Its PDQ hash."""
     pts_ms: int
     unseen_ms: int
-    """Media time since the picture that was hashed before it, whether or not that was passed."""
+    """Media time since the frame that was hashed before it, whether or not that was passed."""
 
 
 class CalmViews:
@@ -36,19 +36,19 @@ class CalmViews:
         """A verdict has come of the suspicion that lasts."""
 
     def due(self, pts_ms: int) -> bool:
-        """Whether to hash a picture."""
+        """Whether to hash a frame."""
         before_ms = self._hashed_pts_ms
         return before_ms is None or not 0 <= pts_ms - before_ms < LEAST_PAUSE_MS
 
     def add_view(self, bits: bytes, pts_ms: int) -> None:
-        """Takes the hash of a picture. Empty: it shows too little."""
+        """Takes the hash of a frame. Empty: it shows too little."""
         before_ms, self._hashed_pts_ms = self._hashed_pts_ms, pts_ms
         if bits:
             unseen_ms = 0 if before_ms is None else max(0, pts_ms - before_ms)
             self._waiting.append(CalmView(bits, pts_ms, unseen_ms))
 
     def judged(self, *, passes: bool, suspicious: bool) -> tuple[CalmView, ...]:
-        """Takes what was decided on the newest picture. Returns the pictures that have been passed by now."""
+        """Takes what was decided on the newest frame. Returns the pictures that have been passed by now."""
         self._convicted = self._convicted or not passes
         if suspicious and not self._convicted:
             return ()

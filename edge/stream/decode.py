@@ -29,7 +29,7 @@ _TOO_LARGE: Final[dict[AnyCodec, tuple[type[Exception], ...]]] = {
     Codec.VP9: (av.error.ArgumentError,),
     Codec.AV1: (OverflowError,),
 }
-"""How a decoder refuses a picture over ``max_pixels`` without saying how large it is."""
+"""How a decoder refuses a frame over ``max_pixels`` without saying how large it is."""
 
 # Plane 0 is 8-bit luma, one byte a pixel.
 _LUMA_FIRST: Final = frozenset(
@@ -44,7 +44,7 @@ class Decoder:
     """Decodes one stream with one codec context. Not thread-safe.
 
     Raises UnsupportedCodec where the linked FFmpeg has no decoder, LimitExceeded for more than 64 KiB of
-    extradata, PictureTooLarge for extradata of larger pictures than ``largest``, and InvalidInput for
+    extradata, PictureTooLarge for extradata of larger frames than ``largest``, and InvalidInput for
     extradata that the decoder refuses.
     """
 
@@ -84,7 +84,7 @@ class Decoder:
         ``for_reference``: its frame is needed only if others refer to it, and otherwise left out.
 
         Damaged units are counted and tolerated. Raises BrokenMedia when 60 units or 5 s of media gave no
-        frame except concealed ones, and PictureTooLarge for pictures over the limit.
+        frame except concealed ones, and PictureTooLarge for frames over the limit.
         """
         if not unit.data:
             self.errors["empty_unit"] += 1
@@ -168,7 +168,7 @@ class Decoder:
     def _has_intact(self, frames: list[VideoFrame]) -> bool:
         """Whether any frame is intact, which ends a run of undecodable units. Concealed frames do not count.
 
-        A decoder that was set up for other media conceals for ever: it repeats the picture before.
+        A decoder that was set up for other media conceals for ever: it repeats the frame before.
         """
         whole = any(not frame.is_corrupt for frame in frames)
         if whole:
@@ -192,7 +192,7 @@ class Decoder:
 
 
 def _open(codec: AnyCodec, extradata: bytes, largest: FrameSizeLimit | None) -> VideoCodecContext:
-    """Opens a decoder. Without ``largest`` it takes pictures of any size."""
+    """Opens a decoder. Without ``largest`` it takes frames of any size."""
     name = DECODERS.get(codec.value, codec.value)
     try:
         context = av.CodecContext.create(name, "r")

@@ -130,7 +130,7 @@ class Schedule:
         self._wanted.clear()
 
     def begin_anew(self, pts_ms: int) -> None:
-        """Starts anew at ``pts_ms``, where the picture size changes. Earlier frames cannot be compared."""
+        """Starts anew at ``pts_ms``, where the frame size changes. Earlier frames cannot be compared."""
         if self._end_ms is not None:
             newest_ms = self._newest_ms
             self.start(pts_ms, self._interval_ms)
@@ -192,7 +192,7 @@ class Schedule:
         self._frame_interval_ms = self._steady_ms = min(gap_ms, self._gap_ms)
         self._gap_ms = gap_ms
         if pause and not self._paused and self._end_ms is not None and self._end_ms < pts_ms:
-            # Frames from both sides of a pause would look like a jump of the picture. This happens once only:
+            # Frames from both sides of a pause would look like a jump of the frame. This happens once only:
             # a stream with nothing but pauses is sampled across them.
             self._paused = True
             self._want(pts_ms + 2 * self._delta_ms, self._delta_ms)

@@ -1,6 +1,6 @@
-"""The largest picture that is decoded, and the coded size that parameter sets announce. Pure.
+"""The largest frame that is decoded, and the coded size that parameter sets announce. Pure.
 
-A decoder needs time and memory for the coded size of a picture. Cropping hides it: a picture of 64 × 64 may
+A decoder needs time and memory for the coded size of a frame. Cropping hides it: a frame of 64 × 64 may
 be coded as 8192 × 8192. So the parameter sets are read before anything is decoded with them.
 
 ITU-T H.264 §7.3.2.1.1 and H.265 §7.3.2.2.
@@ -27,14 +27,14 @@ _MOST_BITS_OF_A_NUMBER: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class FrameSizeLimit:
-    """The largest picture, upright or on its side."""
+    """The largest frame, upright or on its side."""
 
     long_edge: int = 4096
     short_edge: int = 2304
 
     @property
     def pixels(self) -> int:
-        """Pixels of the largest picture, with both edges rounded up to whole coding blocks."""
+        """Pixels of the largest frame, with both edges rounded up to whole coding blocks."""
         return _blocks(self.long_edge) * _blocks(self.short_edge)
 
     def allows(self, width: int, height: int) -> bool:
@@ -46,7 +46,7 @@ class FrameSizeLimit:
         return short <= _blocks(self.short_edge) and long <= _blocks(self.long_edge)
 
     def too_large(self, width: int = 0, height: int = 0) -> PictureTooLarge:
-        """Returns the error for a picture of this size. 0: the decoder does not say how large it is."""
+        """Returns the error for a frame of this size. 0: the decoder does not say how large it is."""
         return PictureTooLarge(width, height, self.long_edge, self.short_edge)
 
 
@@ -142,7 +142,7 @@ def shown_size(codec: Codec, sequence: bytes) -> tuple[int, int] | None:
 
 
 def _h264(bits: HeaderBits) -> _CodedSize:
-    """Reads up to the flag that says whether the picture is cropped."""
+    """Reads up to the flag that says whether the frame is cropped."""
     profile, chroma = bits.take(8), 1
     bits.take(16)
     bits.number()
@@ -203,7 +203,7 @@ def _hevc(bits: HeaderBits) -> _CodedSize:
 
 
 def _crop_units(chroma: int, fields: int) -> tuple[int, int]:
-    """Returns in what steps of pixels a picture is cropped, across and down."""
+    """Returns in what steps of pixels a frame is cropped, across and down."""
     return 2 if chroma in (1, 2) else 1, (2 if chroma == 1 else 1) * fields
 
 

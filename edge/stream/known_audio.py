@@ -1,4 +1,4 @@
-"""Finds known sound in the decoded audio frames of one stream."""
+"""Finds known audio in the decoded audio frames of one stream."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edge.match import AudioFingerprinter, AudioItems, AudioLookup, AudioMatcher
 
 
 class KnownAudio:
-    """Fingerprints and looks up the sound of one stream. Raises ConfigError where libchromaprint is
+    """Fingerprints and looks up the audio of one stream. Raises ConfigError where libchromaprint is
     missing."""
 
     def __init__(self, banks: AudioLookup) -> None:
@@ -27,7 +27,7 @@ class KnownAudio:
         return self._hearing.add_frame(frame, start_ms)
 
     def finish(self) -> AudioItems:
-        """Ends the sound. Returns the last items, for ``look_up``."""
+        """Ends the audio. Returns the last items, for ``look_up``."""
         return self._hearing.finish()
 
     def look_up(self, heard: list[AudioItems]) -> tuple[Signal, ...]:

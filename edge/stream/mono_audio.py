@@ -66,7 +66,7 @@ class MonoAudio:
         self._shape: tuple[int, int] | None = None
         self._resampler: Any = None
         self._lag_ms = 0.0
-        """Length of the sound that the resampler still holds."""
+        """Length of the audio that the resampler still holds."""
 
     def add_frame(self, frame: av.AudioFrame, start_ms: float, *, restarted: bool) -> MonoSamples:
         """Takes the next frame, which begins at ``start_ms``. Returns the samples that are ready.

@@ -65,7 +65,7 @@ class Judgement:
     going_on: tuple[Signal, ...] = ()
     """The sample's signals of what had its FLAG or CUT before and goes on."""
     calm_views: tuple[CalmView, ...] = ()
-    """Pictures that are to be remembered as passed."""
+    """Frames that are to be remembered as passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ class StreamPipeline:
         self._vote = MatchVote(policy.match.k, policy.match.span_ms)
         self._decider = Decider(policy)
         self._sounds: dict[tuple[str | None, str | None], Signal] = {}
-        """Last signal of known sound since the newest judged sample, by bank and entry."""
+        """Last signal of known audio since the newest judged sample, by bank and entry."""
         self._last_dts_ms: int | None = None
         self._last_step_ms = 0
         self._steps_ms: deque[int] = deque(maxlen=STEPS)
@@ -292,7 +292,7 @@ class StreamPipeline:
         """Takes the next access unit in decoding order. Returns the samples that it completes.
 
         Damage is counted and tolerated up to a bound. Beyond it BrokenMedia is raised, PictureTooLarge for a
-        picture over the limit, and nothing else.
+        frame over the limit, and nothing else.
         """
         unit = self._take(unit)
         self._follow_model(unit)
@@ -368,16 +368,16 @@ class StreamPipeline:
         return samples
 
     def hear(self, signals: tuple[Signal, ...]) -> None:
-        """Takes known sound of the stream. The decision comes with the next sample."""
+        """Takes known audio of the stream. The decision comes with the next sample."""
         for signal in signals:
             self._sounds[signal.bank, signal.entry] = signal
 
     def show(self, sight: FrameTaker | None) -> None:
-        """Shows decoded frames that are due to what looks at single pictures. None: to nothing."""
+        """Shows decoded frames that are due to what looks at single frames. None: to nothing."""
         self._assembly.sight = sight
 
     def judge_witness(self, signals: tuple[Signal, ...], arrival_ms: float) -> Judgement | None:
-        """Decides on what was heard, or seen in a single picture.
+        """Decides on what was heard, or seen in a single frame.
 
         It does so at once: the next sample of a calm stream may be seconds away.
 

@@ -14,7 +14,7 @@ Luma = npt.NDArray[np.uint8]
 
 
 class AudioListener(Protocol):
-    """What listens to the sound of one stream."""
+    """What listens to the audio of one stream."""
 
     def add_samples(self, samples: npt.NDArray[np.float32], start_ms: float, *, restarted: bool) -> None:
         """Takes the next mono samples ``(n,)`` at 16 kHz, of which the first is at ``start_ms``.
@@ -25,7 +25,7 @@ class AudioListener(Protocol):
 
 
 class FrameTaker(Protocol):
-    """What looks at single pictures of one stream."""
+    """What looks at single frames of one stream."""
 
     alert: bool
     """Whether the stream is in the alert tier for a reason."""

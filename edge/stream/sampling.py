@@ -237,7 +237,7 @@ class Sampler:
         self._schedule.follow(delta_ms, pts_ms)
 
     def begin_anew(self, pts_ms: int) -> None:
-        """Notes another picture size from ``pts_ms`` on. Frames of both sizes do not go together.
+        """Notes another frame size from ``pts_ms`` on. Frames of both sizes do not go together.
 
         A stream whose size changes all the time is sampled across the changes.
         """

@@ -87,7 +87,7 @@ def encode(
     picture: Picture = moving_square,
     options: dict[str, str] | None = None,
 ) -> EncodedMedia:
-    """Encodes synthetic pictures of ``size`` (height, width).
+    """Encodes synthetic frames of ``size`` (height, width).
 
     With ``in_band`` each keyframe carries the parameter sets, and there is no extradata (Annex B).
     ``options`` are added to the fast defaults of the encoder.
@@ -104,7 +104,7 @@ def encode(
 
 @dataclass(frozen=True, slots=True)
 class _DrawnPictures:
-    """Pictures that are drawn already, for another process."""
+    """Frames that are drawn already, for another process."""
 
     pictures: tuple[npt.NDArray[np.uint8], ...]
 

@@ -1,4 +1,4 @@
-"""Which sound of a stream is of use: by the policy, and by what there is to listen with. Pure."""
+"""Which audio of a stream is of use: by the policy, and by what there is to listen with. Pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class WantedAudio(NamedTuple):
     """What listens to a stream."""
 
     known: bool
-    """Whether known sound is looked for."""
+    """Whether known audio is looked for."""
     heard: frozenset[str]
     """Categories of the audio model that are judged."""
 

@@ -1,6 +1,6 @@
 """Writes into the audit log who looks at which evidence, before the first byte of it is shown.
 
-A page of the queue asks for many pictures at once: what comes while the ledger writes is written
+A page of the queue asks for many frames at once: what comes while the ledger writes is written
 in one go.
 """
 

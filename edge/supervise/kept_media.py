@@ -1,4 +1,4 @@
-"""What is kept of a stream's media for evidence, and where its sound belongs. Pure."""
+"""What is kept of a stream's media for evidence, and where its audio belongs. Pure."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ MAX_AUDIO_KEPT_BYTES: Final = 2 * 1024 * 1024
 MAX_AUDIO_KEPT: Final = 2_048
 """Most messages of it."""
 _APART_MS: Final = 30_000
-"""Sound whose stamps are further from the picture than this is taken to belong to the newest picture."""
+"""Audio whose stamps are further from the video than this is taken to belong to the newest frame."""
 _BEFORE_MS: Final = 2_000
-"""Sound from so long before the oldest picture is not kept."""
+"""Audio from so long before the oldest frame is not kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeptMedia:
-    """A stretch of a stream: its picture in decoding order, and its sound, both in media time."""
+    """A stretch of a stream: its video in decoding order, and its audio, both in media time."""
 
     units: tuple[AccessUnit, ...] = ()
     audio: tuple[Audio, ...] = ()
 
 
 class KeptAudio:
-    """The newest sound of a stream, as far back as its picture is kept."""
+    """The newest audio of a stream, as far back as its video is kept."""
 
     def __init__(self) -> None:
         self._kept: deque[Audio] = deque()
         self.bytes = 0
 
     def add_audio(self, audio: Audio, oldest_ms: int) -> None:
-        """Adds sound in media time. What is older than ``oldest_ms`` goes."""
+        """Adds audio in media time. What is older than ``oldest_ms`` goes."""
         self._kept.append(audio)
         self.bytes += size_of(audio)
         while self._kept and (
@@ -51,18 +51,18 @@ class KeptAudio:
 
 
 class AudioAlignment:
-    """Puts sound, whose stamps are its caller's, into the media time of the picture."""
+    """Puts audio, whose stamps are its caller's, into the media time of the video."""
 
     def __init__(self) -> None:
         self._shift_ms = 0
         self._newest_ms: int | None = None
 
     def picture(self, caller_pts_ms: int, pts_ms: int) -> None:
-        """Notes the newest picture's stamp as its caller gave it, and its media time."""
+        """Notes the newest frame's stamp as its caller gave it, and its media time."""
         self._shift_ms, self._newest_ms = pts_ms - caller_pts_ms, pts_ms
 
     def aligned(self, audio: Audio) -> Audio:
-        """Returns the sound in media time."""
+        """Returns the audio in media time."""
         units = tuple((self._media_ms(pts_ms), data) for pts_ms, data in audio.units)
         return audio if units == audio.units else replace(audio, units=units)
 
@@ -70,7 +70,7 @@ class AudioAlignment:
         if self._newest_ms is None:
             return pts_ms
         apart_ms = pts_ms + self._shift_ms - self._newest_ms
-        # The picture's clock counts the wraps of 32 bits, and sound wraps a moment earlier or later.
+        # The video's clock counts the wraps of 32 bits, and audio wraps a moment earlier or later.
         apart_ms -= round(apart_ms / WRAP_MS) * WRAP_MS
         return self._newest_ms + (apart_ms if abs(apart_ms) <= _APART_MS else 0)
 

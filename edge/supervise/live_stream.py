@@ -129,7 +129,7 @@ class LiveStream:
 
     @property
     def is_silent(self) -> bool:
-        """Whether a call watches it that has brought no picture yet."""
+        """Whether a call watches it that has brought no frame yet."""
         watched = self.pushed and self.url is None and self.responses is not None and not self.cutting
         return watched and self.media is not None and not self.media.has_video
 

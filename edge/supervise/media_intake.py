@@ -112,7 +112,7 @@ class MediaIntake:
             stream.media.add_audio(audio_from_proto(message))
         if not stream.life.watched:
             return False
-        # Sound has no say in how fast video is read, but a flood of messages has.
+        # Audio has no say in how fast video is read, but a flood of messages has.
         stream.media.audio_clock.advance(0, 0, now, message.ByteSize())
         if not stream.audio_off and not self._pool.is_slow(stream.id):
             audio = audio_to_proto(stream.media.add_audio(audio_from_proto(message)))

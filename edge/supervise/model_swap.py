@@ -202,7 +202,7 @@ def _judged(policy: Policy) -> set[str]:
 async def _cost(directory: Path, named: Path) -> float:
     """Runs `edge-gate model check` in its own process, since a graph may crash the process that runs it.
 
-    Returns the median cost in milliseconds a sample, or a picture or window of sound where that costs more.
+    Returns the median cost in milliseconds a sample, or a frame or window of audio where that costs more.
     ``named`` is the folder's name in errors. Raises ModelError.
     """
     process = await asyncio.create_subprocess_exec(

@@ -72,7 +72,7 @@ class OwnEvidence:
         self._broken: TTLCache[tuple[str, int], str] = TTLCache(
             _REMEMBERED, _KNOWN_BROKEN_S, timer=lambda: context.clock.monotonic_ms() / 1000
         )
-        """Why no picture of a clip can be shown, by incident and size of the clip. The next one who asks
+        """Why no frame of a clip can be shown, by incident and size of the clip. The next one who asks
         need not wait for its decoder, nor others for theirs."""
         self._late: TTLCache[tuple[str, int], tuple[int, float]] = TTLCache(
             _REMEMBERED, 2 * _LATE_MOST_MS / 1000, timer=lambda: context.clock.monotonic_ms() / 1000

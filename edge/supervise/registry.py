@@ -22,7 +22,7 @@ PER_BROADCASTER: Final = "limits.max_streams_per_broadcaster"
 IDLE_MS: Final = 250.0
 """An admitted stream has this long to be watched before another may have its place."""
 SILENT_MS: Final = 5_000.0
-"""A call that watches a stream has this long to bring its first picture before another may have its place."""
+"""A call that watches a stream has this long to bring its first frame before another may have its place."""
 
 
 class Registry:
@@ -100,7 +100,7 @@ class Registry:
         return stream.pushed and stream.responses is None
 
     def _is_expendable(self, stream_id: StreamId) -> bool:
-        """Whether a stream may lose its place: nobody watches it, or its call brings no picture. Its caller
+        """Whether a stream may lose its place: nobody watches it, or its call brings no frame. Its caller
         learns of that when it opens Watch, and then."""
         stream, now = self._streams[stream_id], self._clock.monotonic_ms()
         if stream.is_silent:

@@ -1,7 +1,7 @@
-"""Pictures of live streams, for those who look at them now. While nobody looks nothing is decoded.
+"""Frames of live streams, for those who look at them now. While nobody looks nothing is decoded.
 
 A page says which streams it shows. Their newest keyframes are decoded in turn in one contained process, which
-works a small share of the time, whatever the footage costs. A page asks only for pictures that are made.
+works a small share of the time, whatever the footage costs. A page asks only for frames that are made.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ LOOKED_MS: Final = 5_000.0
 KEPT_MS: Final = 30_000.0
 """How long the process and its pictures stay after the last look."""
 RISKY_MS: Final = 2_000.0
-"""A stream in the alert tier or with a FLAG gets a new picture no earlier than this."""
+"""A stream in the alert tier or with a FLAG gets a new frame no earlier than this."""
 CALM_MS: Final = 8_000.0
 BROKEN_MS: Final = 60_000.0
-"""A stream without a picture is tried again after this."""
+"""A stream without video is tried again after this."""
 _SHARE: Final = 0.05
 """Of one core, at most."""
 _LEAST_PAUSE_S: Final = 0.1
@@ -38,18 +38,18 @@ _MOST_WANTED: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Thumbnail:
-    """A picture of a live stream."""
+    """A frame of a live stream."""
 
     jpeg: bytes
     """Empty: none can be made."""
     number: int
-    """Differs from that of any other picture of this run."""
+    """Differs from that of any other frame of this run."""
     dts_ms: int
     made_ms: float
 
 
 class Thumbnails:
-    """Pictures by stream, for one gate."""
+    """Frames by stream, for one gate."""
 
     def __init__(
         self,
@@ -80,12 +80,12 @@ class Thumbnails:
             self._maker = self._tasks.keep(self._make_on, "Thumbnails", needed=False)
 
     def number(self, stream_id: str) -> int:
-        """Number of the newest picture of a stream; 0 without one."""
+        """Number of the newest frame of a stream; 0 without one."""
         made = self._made.get(stream_id)
         return made.number if made is not None and made.jpeg else 0
 
     def jpeg(self, stream_id: str) -> bytes:
-        """The newest picture of a stream; empty without one."""
+        """The newest frame of a stream; empty without one."""
         made = self._made.get(stream_id)
         return b"" if made is None else made.jpeg
 
@@ -94,7 +94,7 @@ class Thumbnails:
         await self._process.stop()
 
     async def _make_on(self) -> None:
-        """Makes pictures while anybody looks, and a while after."""
+        """Makes frames while anybody looks, and a while after."""
         while self._wanted:
             await self._make_while_looked_at()
             self._wanted.clear()
@@ -117,7 +117,7 @@ class Thumbnails:
             await asyncio.sleep(max(_LEAST_PAUSE_S, took_s * (1 / _SHARE - 1)))
 
     def _live(self, now: float) -> list[tuple[LiveStream, AccessUnit]]:
-        """The streams that are looked at, with their newest keyframes. Forgets pictures of those that are
+        """The streams that are looked at, with their newest keyframes. Forgets frames of those that are
         over."""
         registry = self._context.registry
         for stream_id in [each for each in self._made if registry.find(each) is None]:
@@ -142,8 +142,8 @@ class Thumbnails:
 def next_due(
     live: Iterable[tuple[LiveStream, AccessUnit]], made: dict[str, Thumbnail], now_ms: float
 ) -> tuple[LiveStream, AccessUnit] | None:
-    """Returns the stream whose picture is due, and its keyframe: first one without a picture, then the one
-    whose picture is oldest, measured by how often it should come. Pure."""
+    """Returns the stream whose frame is due, and its keyframe: first one without video, then the one
+    whose frame is oldest, measured by how often it should come. Pure."""
     due: tuple[float, tuple[LiveStream, AccessUnit]] | None = None
     for stream, unit in live:
         thumbnail = made.get(stream.id)

@@ -151,7 +151,7 @@ class WorkerEventHandler:
         stream.note_judged(judged)
 
     def _remember(self, stream: LiveStream, judged: worker_pb2.Judged) -> None:
-        """Remembers pictures that a stream showed and that were passed."""
+        """Remembers frames that a stream showed and that were passed."""
         context = self._context
         for view in judged.calm_views:
             if len(view.bits) == HASH_BYTES:

@@ -15,8 +15,8 @@ _QUEUE_MS: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 150.0, 250.0, 500.0,
 _BLIND_MS: Final = (250.0, 500.0, 1000.0, 1500.0, 2000.0, 2500.0, 3000.0, 5000.0, 10_000.0)
 
 STAGES: Final = ("decode", "convert", "detect", "hash", "decide", "picture")
-"""Stages of judging. Decode is timed for each access unit, convert for each frame that is scaled, picture for
-each single picture that the frame model judges, the rest for each sample."""
+"""Stages of judging. Decode is timed for each access unit, convert for each frame that is scaled, frame for
+each single frame that the frame model judges, the rest for each sample."""
 BOUNDS_MS: Final[Mapping[str, tuple[float, ...]]] = {
     **dict.fromkeys(STAGES, _STAGE_MS),
     "queue": _QUEUE_MS,

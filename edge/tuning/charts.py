@@ -61,7 +61,7 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class _Drawn:
-    """A line in the coordinates of the picture."""
+    """A line in the coordinates of the frame."""
 
     name: str
     colour: str

@@ -1,4 +1,4 @@
-"""Chooses the flag threshold of a category of sound or single pictures by false flags of calm. Pure.
+"""Chooses the flag threshold of a category of audio or single frames by false flags of calm. Pure.
 
 Scores do not depend on the threshold, so recordings are judged once, and the gate's own state of a category
 counts the flags at every candidate. Its persistence has been counted in the scores already.
@@ -32,7 +32,7 @@ class JudgedRecording:
     positive: bool
     """Whether it shows the category. If not, it is calm."""
     signals: tuple[Signal, ...]
-    """Of each judged window or picture, in order of time."""
+    """Of each judged window or frame, in order of time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Queues the audio of a worker's streams and listens to it when no video job is due.
 
-It is decoded once: for known sound, and for the audio model. The queue of each stream is bounded. Known sound
+It is decoded once: for known audio, and for the audio model. The queue of each stream is bounded. Known audio
 goes to the stream's pipeline, which decides with its next sample. What the model hears is decided at once.
 """
 
@@ -27,7 +27,7 @@ _MOST_WAITING: Final = 8
 """Most audio messages that one stream may queue. Each holds half a second."""
 _BUDGETS: Final = 2
 _LATEST_BUDGETS: Final = 6
-"""Budgets after its arrival until which a window of sound is still judged. A person is asked, who takes
+"""Budgets after its arrival until which a window of audio is still judged. A person is asked, who takes
 longer than that."""
 
 
@@ -42,7 +42,7 @@ class AudioJobs:
         clock: Clock,
         say: Callable[[WorkerStream, Judgement, float], None],
     ) -> None:
-        """``say`` tells the supervisor of a judgement by sound, and takes the arrival of the sound."""
+        """``say`` tells the supervisor of a judgement by audio, and takes the arrival of the audio."""
         self.model: AudioModel | None = None
         """The audio model in force. None: there is none."""
         self._matcher = matcher
@@ -65,7 +65,7 @@ class AudioJobs:
             self._notices.count(stream, DegradedReason.AUDIO_TOO_MUCH, now)
             return
         stream.audio_queue.append(WaitingAudio(audio, arrival_ms))
-        # Behind all that is due. Sound takes a second and more to recognise, so a budget more is nothing.
+        # Behind all that is due. Audio takes a second and more to recognise, so a budget more is nothing.
         self._jobs.push(stream.id, now + _BUDGETS * stream.policy.budget_ms, self._hear)
 
     def check(self, stream: WorkerStream, now_ms: float) -> None:

@@ -1,6 +1,6 @@
 """Decides what a stream may cost its worker, from measured processor time. Pure; times in milliseconds.
 
-Its publisher chooses what a stream costs: picture size, frame rate, slices, tools of the codec, and what
+Its publisher chooses what a stream costs: frame size, frame rate, slices, tools of the codec, and what
 keeps it in the alert tier. So a stream pays for itself. It earns ``decoding.share`` of a core, and keeps what
 it has not spent for at most ``decoding.window_ms``.
 

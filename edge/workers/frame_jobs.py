@@ -1,4 +1,4 @@
-"""Judges single pictures of a worker's streams with the frame model, behind their samples.
+"""Judges single frames of a worker's streams with the frame model, behind their samples.
 
 Decoding shows a stream's sight the frames that are due, which scales them at once. What they say is decided
 at once, too: the next sample of a calm stream may be seconds away.
@@ -22,13 +22,13 @@ from edge.workers.recent_costs import RecentCost
 from edge.workers.worker_stream import WorkerStream
 
 _DUE_BUDGETS: Final = 0.5
-"""Budgets after its arrival at which a picture is due: behind samples that came with it, before what nobody
+"""Budgets after its arrival at which a frame is due: behind samples that came with it, before what nobody
 is owed."""
 _GUESS_MS: Final = 8.0
 
 
 class FrameJobs:
-    """Picture jobs of all streams of a worker. Runs in the loop's thread."""
+    """Frame jobs of all streams of a worker. Runs in the loop's thread."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class FrameJobs:
         clock: Clock,
         say: Callable[[WorkerStream, Judgement, float], None],
     ) -> None:
-        """``say`` tells the supervisor of a judgement by a picture, and takes the arrival of the picture."""
+        """``say`` tells the supervisor of a judgement by a frame, and takes the arrival of the frame."""
         self.model: FrameModel | None = None
         """The frame model in force. None: there is none."""
         self._jobs = jobs
@@ -75,7 +75,7 @@ class FrameJobs:
             self._jobs.push(stream.id, due_ms, self.finish)
 
     def check(self, stream: WorkerStream, now_ms: float) -> None:
-        """Ends what was seen where no picture was judged for long."""
+        """Ends what was seen where no frame was judged for long."""
         if stream.sight is not None and stream.pipeline is not None and not stream.cut:
             self._decide(stream, stream.sight.expire(stream.pipeline.newest_pts_ms), now_ms)
 

@@ -314,7 +314,7 @@ class WorkerLoop:
 
     def _use_pack(self, pack: LoadedPack, swap: int) -> None:
         """Switches to other models. New streams get them at once, running ones between two of their samples,
-        and between two messages of their sound."""
+        and between two messages of their audio."""
         if not self._models.used(swap):
             return
         detector = self._detector = pack.detector

@@ -50,7 +50,7 @@ class VideoJobs:
         pictures_came: Callable[[WorkerStream], None],
     ) -> None:
         """``needs_changed`` is called when a stream needs other media than before. ``pictures_came`` is
-        called after decoding, which may have shown pictures to the frame model."""
+        called after decoding, which may have shown frames to the frame model."""
         self._settings = settings
         self._streams = streams
         self._jobs = jobs

@@ -53,7 +53,7 @@ _Taken: TypeAlias = tuple[Footage, dict[str, Any]]
 def add(
     paths: Annotated[
         list[Path],
-        typer.Argument(help="Videos, images or sound, or folders of them.", metavar="FILE|FOLDER..."),
+        typer.Argument(help="Videos, images or audio, or folders of them.", metavar="FILE|FOLDER..."),
     ],
     bank: BankOption,
     label: LabelOption = "",
@@ -62,9 +62,7 @@ def add(
     note: Annotated[str, typer.Option(help="Free text kept with the entries.")] = "",
     variants: Annotated[
         VariantSet,
-        typer.Option(
-            help="Changed pictures banked with each frame: 16 (light), 32 (full) or 50 (wide) more hashes."
-        ),
+        typer.Option(help="Variants banked with each frame: 16 (light), 32 (full) or 50 (wide) more hashes."),
     ] = VariantSet.WIDE,
     entry_id: Annotated[
         str | None,
@@ -74,7 +72,7 @@ def add(
         bool | None,
         typer.Option(
             "--sound/--no-sound",
-            help="Fingerprint the sound, too, of at least six seconds (when left out: where libchromaprint "
+            help="Fingerprint the audio, too, of at least six seconds (when left out: where libchromaprint "
             "is installed).",
         ),
     ] = None,

@@ -21,7 +21,7 @@ _SHOWN = ("entry", "bank", "category", "by", "first_s", "distance", "samples")
 def match(
     paths: Annotated[
         list[Path],
-        typer.Argument(help="Videos, images or sound, or folders of them.", metavar="FILE|FOLDER..."),
+        typer.Argument(help="Videos, images or audio, or folders of them.", metavar="FILE|FOLDER..."),
     ],
     banks: Annotated[Path, typer.Option("--banks", "-b", help="Directory of banks.", metavar="DIR")],
     radius: Annotated[int, typer.Option(min=0, max=31, help="Hamming distance in bits, of 256.")] = 31,

@@ -1,7 +1,7 @@
-"""Cuts the sound of one stream into windows, and says which of them a model should judge. Pure.
+"""Cuts the audio of one stream into windows, and says which of them a model should judge. Pure.
 
 A window is 96 frames, 0.98 s. One ends every 48 frames, 0.48 s. It is due while an onset lies in it, and as
-long as the judge asks to go on. Nothing is transformed for the others, so silence and steady sound cost next
+long as the judge asks to go on. Nothing is transformed for the others, so silence and steady audio cost next
 to nothing. Before the first sample there is silence.
 """
 

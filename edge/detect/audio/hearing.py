@@ -1,4 +1,4 @@
-"""What hears one stream: its windows of sound, their scores over time, and the signals that follow."""
+"""What hears one stream: its windows of audio, their scores over time, and the signals that follow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edge.domain import ModelKind, Signal
 MOST_WAITING: Final = 32
 """Most windows that wait to be judged: 15 s. The oldest goes first."""
 SILENT_MS: Final = 2_500.0
-"""Without sound for so long, nothing that was heard goes on."""
+"""Without audio for so long, nothing that was heard goes on."""
 
 
 class ScoresAudio(Protocol):
@@ -91,7 +91,7 @@ class StreamHearing:
         self.lost += window.patch is not None
 
     def settle(self, pts_ms: float) -> tuple[Signal, ...]:
-        """Ends what is going on, because no sound comes any more. Returns the last signals."""
+        """Ends what is going on, because no audio comes any more. Returns the last signals."""
         self._waiting.clear()
         self._windows.go_on = False
         return self._persistence.settle(pts_ms)

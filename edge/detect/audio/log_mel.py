@@ -1,4 +1,4 @@
-"""Mel spectra of sound, as YAMNet and every audio model of the gate take them.
+"""Mel spectra of audio, as YAMNet and every audio model of the gate take them.
 
 A frame is the magnitude spectrum of 25 ms under a periodic Hann window, in 64 bands from 125 to 7,500 Hz. One
 begins every 10 ms. Source: tensorflow/models, ``research/audioset/yamnet/features.py`` and ``params.py``; the
@@ -59,5 +59,5 @@ def mel_frames(samples: Samples16k) -> Mel:
 
 
 def log_mel(mel: Mel, gain: float = 1.0) -> Mel:
-    """Returns ``log(gain * mel + 0.001)``: what a model sees of sound that is ``gain`` times as loud."""
+    """Returns ``log(gain * mel + 0.001)``: what a model sees of audio that is ``gain`` times as loud."""
     return np.asarray(np.log(mel * np.float32(gain) + np.float32(LOG_OFFSET)), np.float32)

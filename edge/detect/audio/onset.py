@@ -1,4 +1,4 @@
-"""Finds where sound rises suddenly. Pure.
+"""Finds where audio rises suddenly. Pure.
 
 A shot begins within milliseconds. Silence, hum, rain and most of a street do not, so a model need not judge
 them. The energy of each 10 ms is compared with the median of the 300 ms before.
@@ -31,7 +31,7 @@ class OnsetGate:
         self._before: npt.NDArray[np.float64] = np.full(BACKGROUND, _SILENCE_DB)
 
     def restart(self) -> None:
-        """Forgets the background. Sound that begins out of nothing is an onset."""
+        """Forgets the background. Audio that begins out of nothing is an onset."""
         self._before = np.full(BACKGROUND, _SILENCE_DB)
 
     def onsets(self, samples: Samples16k) -> npt.NDArray[np.bool_]:

@@ -1,6 +1,6 @@
 """Builds an ONNX graph from the part of a TensorFlow Lite graph that is a plain convolutional classifier.
 
-TensorFlow Lite keeps channels last and ONNX before the picture, so weights and axes are turned. Quantised
+TensorFlow Lite keeps channels last and ONNX before the frame, so weights and axes are turned. Quantised
 weights become floats, and steps that only quantise are left out: the graph computes in float32 what the file
 approximates in 8 bits.
 """
@@ -27,7 +27,7 @@ class OnnxGraph:
     """Turns operators into nodes, one after the other.
 
     ``given`` maps the index of the tensor at which the graph begins to the name of the graph's input. That
-    input is ``(N, rows, columns)``, a picture with one channel. Raises ConfigError where the onnx package is
+    input is ``(N, rows, columns)``, a frame with one channel. Raises ConfigError where the onnx package is
     missing.
     """
 
@@ -41,7 +41,7 @@ class OnnxGraph:
         self._input = name
         self._names: dict[int, str] = {given: "picture"}
         self._shapes: dict[int, tuple[int, ...]] = {given: self._picture_shape(given)}
-        """Shapes of pictures as ``(channels, rows, columns)``, and of rows of numbers as ``(n,)``."""
+        """Shapes of frames as ``(channels, rows, columns)``, and of rows of numbers as ``(n,)``."""
         self._nodes: list[Any] = []
         self._constants: list[Any] = []
         axis = self._constant("axis_of_channels", np.array([1], np.int64))

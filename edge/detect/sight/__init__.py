@@ -1,1 +1,1 @@
-"""Sight: from decoded frames to RGB pictures that a frame model judges, and from its scores to signals."""
+"""Sight: from decoded frames to RGB frames that a frame model judges, and from its scores to signals."""

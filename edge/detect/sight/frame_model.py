@@ -1,4 +1,4 @@
-"""The frame model of a worker: one ONNX session on one thread, from RGB pictures to scores by category."""
+"""The frame model of a worker: one ONNX session on one thread, from RGB frames to scores by category."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class FrameModel:
 
     @classmethod
     def load(cls, spec: FrameSpec, model: bytes, path: Path) -> FrameModel:
-        """Opens an ONNX file, and runs it on drawn pictures and on pictures of each shape that it may get.
+        """Opens an ONNX file, and runs it on drawn frames and on frames of each shape that it may get.
 
         The usual kernels are faster. They are used where they are exact, or give the same numbers as the
         precise ones. Raises ModelError where it does not keep its manifest's word, also where a score is more
@@ -83,7 +83,7 @@ class FrameModel:
         return self._scaler.picture(frame)
 
     def infer(self, picture: Rgb) -> Mapping[str, float]:
-        """Scores one picture of one of the ``shapes``, uint8 ``(height, width, 3)``. Returns the scores of
+        """Scores one frame of one of the ``shapes``, uint8 ``(height, width, 3)``. Returns the scores of
         all categories, 0 to 1."""
         outputs = self._run(picture)
         return {
@@ -91,7 +91,7 @@ class FrameModel:
         }
 
     def missed_by(self) -> dict[str, float]:
-        """Returns how far its scores of drawn pictures are from the recorded ones. Empty: none are
+        """Returns how far its scores of drawn frames are from the recorded ones. Empty: none are
         recorded."""
         if not self.spec.recorded:
             return {}
@@ -102,7 +102,7 @@ class FrameModel:
         return {one.name: one.persistence for one in self.spec.categories if one.name in on}
 
     def goes_on(self, scores: Mapping[str, float]) -> bool:
-        """Whether these scores ask for the next picture soon."""
+        """Whether these scores ask for the next frame soon."""
         return any(scores.get(one.name, 0.0) >= one.go_on_at for one in self.spec.categories)
 
     def _run(self, picture: Rgb) -> NDArray[np.float32]:

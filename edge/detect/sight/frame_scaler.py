@@ -1,4 +1,4 @@
-"""Scales a decoded frame to the RGB picture that a frame model judges, in one step."""
+"""Scales a decoded frame to the RGB frame that a frame model judges, in one step."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from edge.detect.witness_specs import FrameInput
 
 Rgb = NDArray[np.uint8]
-"""A picture ``(height, width, 3)``."""
+"""A frame ``(height, width, 3)``."""
 
 
 class FrameScaler:
     """Scales decoded frames as a manifest wants them.
 
-    There is no RGB picture of the frame's own size: libswscale converts while it scales, by area averaging.
+    There is no RGB frame of the frame's own size: libswscale converts while it scales, by area averaging.
     One instance keeps one context. Share it between the frames of a thread, not between threads.
     """
 
@@ -25,7 +25,7 @@ class FrameScaler:
         self._reformatter = VideoReformatter()
 
     def picture(self, frame: av.VideoFrame) -> Rgb:
-        """Returns the picture, uint8 ``(height, width, 3)``. Sides are exchanged where the input turns and
+        """Returns the frame, uint8 ``(height, width, 3)``. Sides are exchanged where the input turns and
         the frame is higher than wide."""
         wanted = self._wanted
         height, width = wanted.height, wanted.width

@@ -1,6 +1,6 @@
-"""Checks with drawn pictures that a frame model scores here as on the machine that exported it.
+"""Checks with drawn frames that a frame model scores here as on the machine that exported it.
 
-The pictures are the drawn samples of motion models: their three planes serve as red, green and blue.
+The frames are the drawn samples of motion models: their three planes serve as red, green and blue.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from edge.detect.sight.frame_scaler import Rgb
 from edge.detect.witness_specs import FrameSpec
 
 PictureScores = Mapping[DrawnSample, tuple[float, ...]]
-"""Scores of drawn pictures, one for each category."""
+"""Scores of drawn frames, one for each category."""
 
 
 def drawn_pictures(spec: FrameSpec) -> dict[DrawnSample, Rgb]:
-    """Returns the drawn pictures as a model with this input gets them, uint8 ``(height, width, 3)``."""
+    """Returns the drawn frames as a model with this input gets them, uint8 ``(height, width, 3)``."""
     drawn = drawn_samples(spec.input.height, spec.input.width)
     return {name: np.ascontiguousarray(planes.transpose(1, 2, 0)) for name, planes in drawn.items()}
 
 
 def picture_scores(spec: FrameSpec, infer: Callable[[Rgb], Mapping[str, float]]) -> PictureScores:
-    """Returns a model's scores of every drawn picture, for ``FrameSpec.recorded``."""
+    """Returns a model's scores of every drawn frame, for ``FrameSpec.recorded``."""
     found: dict[DrawnSample, tuple[float, ...]] = {}
     for name, picture in drawn_pictures(spec).items():
         scores = infer(picture)

@@ -16,12 +16,12 @@ from edge.detect.witness_specs import FrameTimes, KOfN
 from edge.domain import ModelKind, Signal
 
 MOST_WAITING: Final = 4
-"""Most pictures that wait to be judged. The oldest goes first."""
+"""Most frames that wait to be judged. The oldest goes first."""
 _EARLY_MS: Final = 50
 """Frames do not come exactly at the second. One that comes so early is taken, else the next keyframe would be
 a whole GOP later."""
 _GAP: Final = 2.0
-"""Calm intervals between two pictures from which on there is a gap. Keyframes come later than asked for."""
+"""Calm intervals between two frames from which on there is a gap. Keyframes come later than asked for."""
 
 
 class SeesFrames(Protocol):
@@ -41,7 +41,7 @@ class SeesFrames(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SeenFrame:
-    """A picture that waits to be judged."""
+    """A frame that waits to be judged."""
 
     pts_ms: int
     arrival_ms: float
@@ -54,13 +54,13 @@ class StreamSight:
 
     def __init__(self, model: SeesFrames, on: Collection[str]) -> None:
         self.lost = 0
-        """Number of due pictures that were not judged since the caller last cleared it."""
+        """Number of due frames that were not judged since the caller last cleared it."""
         self.goes_on = False
-        """Whether the newest judged picture asks for the next one soon."""
+        """Whether the newest judged frame asks for the next one soon."""
         self.alert = False
         """Whether the stream is in the alert tier for a reason. Its pipeline sets it."""
         self.came = False
-        """Whether a picture came since the caller last cleared it."""
+        """Whether a frame came since the caller last cleared it."""
         self._model = model
         self._on = frozenset(on)
         step_ms = _GAP * max(model.every.calm_ms, model.every.alert_ms)
@@ -74,7 +74,7 @@ class StreamSight:
 
     @property
     def look_again_ms(self) -> int:
-        """Media time from a picture that goes on until the next one is sure to be taken."""
+        """Media time from a frame that goes on until the next one is sure to be taken."""
         return self._model.every.alert_ms * 3 // 2
 
     def wants(self, pts_ms: int) -> bool:
@@ -85,7 +85,7 @@ class StreamSight:
         return not 0 <= pts_ms - self._taken_ms < every - _EARLY_MS
 
     def add_frame(self, frame: av.VideoFrame, pts_ms: int, arrival_ms: float) -> None:
-        """Takes a frame that is due. Its picture waits for ``waiting``."""
+        """Takes a frame that is due. It waits for ``waiting``."""
         self._taken_ms, self.came = pts_ms, True
         if len(self._waiting) >= MOST_WAITING:
             self._waiting.popleft()
@@ -98,14 +98,14 @@ class StreamSight:
             yield self._waiting.popleft()
 
     def judge(self, picture: SeenFrame) -> tuple[Signal, ...]:
-        """Judges a picture. Returns one signal for each category that is on."""
+        """Judges a frame. Returns one signal for each category that is on."""
         found = self._model.infer(picture.rgb)
         scores = {name: score for name, score in found.items() if name in self._on}
         self.goes_on = self._model.goes_on(scores)
         return self._persistence.add_scores(Stretch(picture.pts_ms, picture.pts_ms), scores)
 
     def pass_over(self, picture: SeenFrame) -> None:
-        """Counts a picture that there is no time for. What was seen before it stands until it is out of
+        """Counts a frame that there is no time for. What was seen before it stands until it is out of
         date."""
         self.lost += 1
 

@@ -1,4 +1,4 @@
-"""Turns the decoded sound of one stream into chromaprint items with their media times."""
+"""Turns the decoded audio of one stream into chromaprint items with their media times."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from edge.match.entry import MAX_SOUND_ITEMS, AudioPrint
 from edge.recorded_media import open_media
 
 GAP_MS = 300.0
-"""A frame continues the sound before it when it starts at most this far from that sound's end."""
+"""A frame continues the audio before it when it starts at most this far from that audio's end."""
 MAX_FRAME_SAMPLES = 1 << 16
 LOWEST_HZ = 400
-"""High-pass cutoff for known and live sound. Telephone loudspeakers and microphones lose lower tones.
+"""High-pass cutoff for known and live audio. Telephone loudspeakers and microphones lose lower tones.
 
 With these tones in the fingerprint, a recording that lost them would no longer match."""
 Samples = npt.NDArray[np.int16]
@@ -69,11 +69,11 @@ class AudioFingerprinter:
 
     @property
     def end_ms(self) -> float | None:
-        """Media time at which the sound so far ends. None before the first frame."""
+        """Media time at which the audio so far ends. None before the first frame."""
         return None if self._start_ms is None else self._start_ms + 1000 * self._samples / RATE
 
     def follows(self, pts_ms: float) -> bool:
-        """Whether a frame that starts at ``pts_ms`` continues the sound so far."""
+        """Whether a frame that starts at ``pts_ms`` continues the audio so far."""
         return self.end_ms is not None and abs(pts_ms - self.end_ms) <= GAP_MS
 
     def add_frame(self, frame: av.AudioFrame, pts_ms: float) -> AudioItems:
@@ -95,7 +95,7 @@ class AudioFingerprinter:
         return self._feed(self._filtered(frame), restarted)
 
     def finish(self) -> AudioItems:
-        """Returns the remaining items. Other sound may begin afterwards."""
+        """Returns the remaining items. Other audio may begin afterwards."""
         heard = self._feed(self._filtered(None), False)
         self._begin_anew(None)
         return heard
@@ -129,10 +129,10 @@ class AudioFingerprinter:
 
 
 def frames_of_sound(path: Path) -> Iterator[tuple[av.AudioFrame, float]]:
-    """Yields the decoded sound of a file in order: frames, and the media time in milliseconds at which each
-    begins. Times count from the start of the file's picture, if it has one.
+    """Yields the decoded audio of a file in order: frames, and the media time in milliseconds at which each
+    begins. Times count from the start of the file's video, if it has one.
 
-    Yields nothing for a file without sound, or where no sound can be decoded. Raises InvalidInput when the
+    Yields nothing for a file without audio, or where no audio can be decoded. Raises InvalidInput when the
     file does not exist, and NotMedia or BrokenMedia when it cannot be opened.
     """
     if not path.exists():
@@ -156,7 +156,7 @@ def frames_of_sound(path: Path) -> Iterator[tuple[av.AudioFrame, float]]:
 
 
 def audio_items_of(path: Path) -> Iterator[AudioItems]:
-    """Yields the fingerprinted sound of a file in order. Times and errors are those of
+    """Yields the fingerprinted audio of a file in order. Times and errors are those of
     ``frames_of_sound``."""
     hearing = AudioFingerprinter()
     for frame, at_ms in frames_of_sound(path):
@@ -183,7 +183,7 @@ def _decoded(media: InputContainer, sound: av.AudioStream) -> Iterator[av.AudioF
 
 
 def audio_print_of(path: Path) -> AudioPrint | None:
-    """Returns the sound of a file as a bank stores it. None where it is too short to be distinctive.
+    """Returns the audio of a file as a bank stores it. None where it is too short to be distinctive.
 
     Raises as ``audio_items_of`` does, ConfigError where libchromaprint is missing, and LimitExceeded for
     over nine hours.

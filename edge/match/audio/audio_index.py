@@ -1,4 +1,4 @@
-"""Finds the places in known sound that a live item may come from, by equal parts of its bits.
+"""Finds the places in known audio that a live item may come from, by equal parts of its bits.
 
 Four overlapping parts of 20 of the 32 bits serve as keys. Each key is sorted and lists the places that have
 it. Items of the same sound may differ in a fifth of their bits. They still share a part every second or
@@ -93,14 +93,14 @@ class AudioIndex:
         return len(self._items)
 
     def print_of(self, number: int) -> AudioPrint | None:
-        """Returns the sound of the entry at ``number``. None where it has no sound."""
+        """Returns the audio of the entry at ``number``. None where it has no audio."""
         first, last = int(self._first[number]), int(self._first[number + 1])
         if first == last:
             return None
         return AudioPrint(self._items[first:last].astype("<u4").tobytes(), int(self._start[number]))
 
     def search(self, live: Items, new: int) -> tuple[list[tuple[int, int, AudioHit]], bool]:
-        """Finds the known sound that ends with one of the newest ``new`` live items.
+        """Finds the known audio that ends with one of the newest ``new`` live items.
 
         ``live`` is uint32 ``(n,)``. Returns tuples of entry number, time in ms in the entry, and hit, and
         whether a bound was hit. The run time grows with the number of items that share a key.

@@ -1,7 +1,7 @@
-"""Matches the sound of one live stream with the banks and returns signals. Pure.
+"""Matches the audio of one live stream with the banks and returns signals. Pure.
 
 A stretch of at least three seconds that agrees item by item is a vote over time in itself. So a match
-counts at once. Nothing counts where a benign bank has the sound. Media times come in with the items.
+counts at once. Nothing counts where a benign bank has the audio. Media times come in with the items.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from edge.match.audio.chromaprint import HOP, ITEM_MS, RATE, Items
 from edge.match.entry import AudioCandidate, BankPurpose
 
 ITEM_SPAN_MS = 1000 * (4096 + 19 * HOP) / RATE
-"""Length of sound behind one item: 2.7 s."""
+"""Length of audio behind one item: 2.7 s."""
 MOST_NEW = 64
 """Most items that are looked up at a time."""
 HARMLESS_MS = 3000.0
-"""How long the sound counts as benign after a benign match. Not every item of it is found again."""
+"""How long the audio counts as benign after a benign match. Not every item of it is found again."""
 
 
 class AudioLookup(Protocol):
     """The matcher of a worker, which all its streams share."""
 
     def query_audio(self, live: Items, new: int) -> tuple[AudioCandidate, ...]:
-        """Returns the known sound that ends with one of the newest ``new`` live items, benign sound
+        """Returns the known audio that ends with one of the newest ``new`` live items, benign audio
         included."""
         ...
 
 
 class AudioMatcher:
-    """Matches the sound of one stream. Keeps its newest items."""
+    """Matches the audio of one stream. Keeps its newest items."""
 
     def __init__(self, banks: AudioLookup) -> None:
         self._banks = banks

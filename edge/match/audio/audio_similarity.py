@@ -41,7 +41,7 @@ MAX_LIKELY = 256
 
 @dataclass(frozen=True, slots=True)
 class AudioHit:
-    """A stretch of known sound that equals the newest stretch of live sound."""
+    """A stretch of known audio that equals the newest stretch of live audio."""
 
     position: int
     """Index of the known stretch's last item."""
@@ -71,7 +71,7 @@ def compare(live: Items, known: Items, ends: Numbers, positions: Numbers, first:
     """Returns the candidate pairs that are the same sound, each at its least error.
 
     ``ends`` (n,) are the last items of stretches in ``live``. ``positions`` (n,) are the items in ``known``
-    that they may equal. ``first`` (n,) is where the known sound of each begins. The stretches end with the
+    that they may equal. ``first`` (n,) is where the known audio of each begins. The stretches end with the
     pair.
     """
     slope_of, errors, at = [], [], []

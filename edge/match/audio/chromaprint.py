@@ -1,6 +1,6 @@
 """Binds Chromaprint, the acoustic fingerprint of AcoustID, from the C library of the distribution.
 
-An item has 32 bits. They say how the tones of about two and a half seconds of sound change over time and
+An item has 32 bits. They say how the tones of about two and a half seconds of audio change over time and
 pitch. An item begins every 1,365 samples, 124 ms. Bindings on PyPI fingerprint a finished file. A live
 stream has no end, so this one takes the raw items out while it runs.
 
@@ -73,7 +73,7 @@ def available() -> bool:
 
 
 class Chromaprint:
-    """Fingerprints one run of sound in constant memory. Raises ConfigError where the library is missing."""
+    """Fingerprints one run of audio in constant memory. Raises ConfigError where the library is missing."""
 
     def __init__(self) -> None:
         library = _library()
@@ -89,14 +89,14 @@ class Chromaprint:
             self._context = None
 
     def restart(self) -> None:
-        """Forgets the sound so far, because other sound begins."""
+        """Forgets the audio so far, because other sound begins."""
         self._call("start", RATE, 1)
 
     def feed(self, samples: npt.NDArray[np.int16]) -> Items:
         """Takes int16 samples ``(n,)``. Returns the items that they complete, uint32 ``(m,)``."""
         samples = np.ascontiguousarray(samples, np.int16)
         self._call("feed", samples.ctypes.data, len(samples))
-        # Without "finish" up to three seconds wait in a buffer. Sound fed later still continues the run.
+        # Without "finish" up to three seconds wait in a buffer. Audio fed later still continues the run.
         self._call("finish")
         data, size = ctypes.POINTER(ctypes.c_uint32)(), ctypes.c_int()
         self._call("get_raw_fingerprint", ctypes.byref(data), ctypes.byref(size))

@@ -59,7 +59,7 @@ class OpenBank:
         return found, cut_short
 
     def query_audio(self, live: Items, new: int) -> tuple[list[AudioCandidate], bool]:
-        """Returns the known sound that ends with one of the newest ``new`` live items, and whether a bound
+        """Returns the known audio that ends with one of the newest ``new`` live items, and whether a bound
         was hit."""
         found: list[AudioCandidate] = []
         cut_short = False
@@ -130,7 +130,7 @@ class BankSet:
 
     @property
     def has_audio(self) -> bool:
-        """Whether any entry has sound."""
+        """Whether any entry has audio."""
         return any(s.audio is not None for opened in self.banks for s in opened.bank.segments)
 
     @property

@@ -58,7 +58,7 @@ class Segment:
         self.variants: frozenset[Variant] = frozenset({Variant.ORIGINAL})
         """Variants that it contains."""
         self.audio: AudioIndex | None = None
-        """Known sound. None where no entry has sound."""
+        """Known audio. None where no entry has audio."""
         if not self.plain:
             self._first = _array(path, a, "ref_first", np.uint32)
             self._ref_entry = _array(path, a, "ref_entry", np.uint32)
@@ -177,7 +177,7 @@ class Segment:
             yield self._entry(number)
 
     def footage(self) -> Iterator[Footage]:
-        """Yields every entry with its hashes in order of time and its sound."""
+        """Yields every entry with its hashes in order of time and its audio."""
         if self.plain:
             for position in range(len(self._codes)):
                 ref = next(self.references(position))

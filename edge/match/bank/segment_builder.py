@@ -52,10 +52,10 @@ class SegmentBuilder:
         return len(self) if self._entries is None else len(self._entries)
 
     def add_footage(self, footage: Footage) -> None:
-        """Adds one entry with its hashes and sound.
+        """Adds one entry with its hashes and audio.
 
         The caller ensures that no id is added twice. Plain entries may repeat. Raises InvalidInput for an
-        entry without hashes and sound, and LimitExceeded when the segment would hold over 2²⁶ hashes.
+        entry without hashes and audio, and LimitExceeded when the segment would hold over 2²⁶ hashes.
         """
         if not footage.hashes and footage.audio is None:
             raise InvalidInput(f"entry {footage.entry.id!r}", "has neither hashes nor sound")

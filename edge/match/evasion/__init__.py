@@ -1,1 +1,1 @@
-"""Pictures that were changed to evade a match: borders, insets, filmed screens, variants."""
+"""Frames that were changed to evade a match: borders, insets, filmed screens, variants."""

@@ -1,4 +1,4 @@
-"""Finds a filmed screen in the picture and flattens it, so that its content can be hashed. Pure.
+"""Finds a filmed screen in the frame and flattens it, so that its content can be hashed. Pure.
 
 A known video that is filmed at a slant matches no known hash. The screen itself stands still, and it is
 brighter than its bezel. Averaged over a second its four sides become straight lines, even where the content

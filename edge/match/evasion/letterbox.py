@@ -1,6 +1,6 @@
-"""Letterbox and pillarbox: finds the picture inside a plain border. Pure.
+"""Letterbox and pillarbox: finds the frame inside a plain border. Pure.
 
-A border changes the hash of the whole frame. The hash of the rectangle inside still matches. Most pictures
+A border changes the hash of the whole frame. The hash of the rectangle inside still matches. Most frames
 have no plain edge, and the search ends after four lines.
 """
 
@@ -18,11 +18,11 @@ PLAIN_LEVELS = 14
 STRAY = 0.05
 """Share of a border line's pixels that may differ by more."""
 STRAY_OVERLAY = 0.22
-"""The same where an overlay may reach into the border. Dark pictures then lose more than their border."""
+"""The same where an overlay may reach into the border. Dark frames then lose more than their border."""
 MIN_BORDER = 0.012
 """Least border, as a share of a side, that is worth a second hash."""
 MIN_INSIDE = 0.2
-"""Least size of the picture inside, as a share of a side."""
+"""Least size of the frame inside, as a share of a side."""
 _SAMPLES = 192
 
 
@@ -36,12 +36,12 @@ class Rectangle:
     right: int
 
     def of(self, luma: U8) -> U8:
-        """Returns this part of a picture as a view."""
+        """Returns this part of a frame as a view."""
         return luma[self.top : self.bottom, self.left : self.right]
 
 
 def inside_border(luma: U8, stray: float = STRAY) -> Rectangle | None:
-    """Returns the picture inside a plain border of a luma plane ``(h, w)``, or None without a border.
+    """Returns the frame inside a plain border of a luma plane ``(h, w)``, or None without a border.
 
     ``stray`` is the share of a border line's pixels that may have another colour.
     """

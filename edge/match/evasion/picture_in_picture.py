@@ -28,7 +28,7 @@ MIN_SIDE = 0.2
 """Least side of an inset, as a share of the frame's side."""
 MIN_STEPS = 0.4
 """Least share of steps along each side of an inset. Less finds few more, and finds insets in every other
-picture."""
+frame."""
 FRAME_STEPS = 0.45
 """Share that a side on the frame's own border counts for. A visible side counts more."""
 MAX_PANELS = 4

@@ -16,7 +16,7 @@ NEW_PAUSE_MS = 500
 PAUSE_MS = 3000
 """Pause between two rescans later."""
 STILL_PAUSE_MS = 12_000
-"""The same while the picture stays as it was at the last rescan."""
+"""The same while the frame stays as it was at the last rescan."""
 STILL_BITS = 20
 """Most hash bits by which a still picture differs from the one before.
 
@@ -27,15 +27,15 @@ SEEN_MS = 3000
 
 
 def is_still(bits: bytes, before: bytes | None) -> bool:
-    """Whether two frames show the same picture, judged by their hashes."""
+    """Whether two frames show the same frame, judged by their hashes."""
     return before is not None and distance(bits, before) <= STILL_BITS
 
 
 class Pause:
-    """The pause from one rescan to the next, in media time. It is longer while the picture stays the same."""
+    """The pause from one rescan to the next, in media time. It is longer while the frame stays the same."""
 
     def __init__(self, over_ms: int = 0) -> None:
-        """The pause ends at ``over_ms``, whatever the picture shows."""
+        """The pause ends at ``over_ms``, whatever the frame shows."""
         self._bits: bytes | None = None
         self._over_ms = self._still_over_ms = over_ms
 

@@ -1,4 +1,4 @@
-"""Variants of a known picture: likely evasions, hashed when the picture is banked.
+"""Variants of a known frame: likely evasions, hashed when the frame is banked.
 
 PDQ tolerates crops of 2.5 %, rotations of 1° and shifts of 1 %, and no more. So every known frame is banked
 as crops in steps of 2.5 %, rotated and with keystone. A live frame then has a variant within the radius.
@@ -23,7 +23,7 @@ U8 = npt.NDArray[np.uint8]
 
 _BLACK = 16
 MIN_VARIED = 32
-"""Least side of a picture that gets variants, pixels."""
+"""Least side of a frame that gets variants, pixels."""
 
 
 class VariantSet(StrEnum):
@@ -95,9 +95,9 @@ def views_of(luma: U8) -> Iterator[tuple[Variant, U8]]:
 
 
 def variants_of(luma: U8, wanted: VariantSet) -> Iterator[tuple[Variant, U8]]:
-    """Yields variants of a luma plane ``(h, w)``, the picture itself first. They are views where possible.
+    """Yields variants of a luma plane ``(h, w)``, the frame itself first. They are views where possible.
 
-    A picture with a plain border is varied with and without it, because an evader may cut off a part of the
+    A frame with a plain border is varied with and without it, because an evader may cut off a part of the
     border only. The border that a crop leaves is removed, as it is from a live frame.
     """
     yield Variant.ORIGINAL, luma
@@ -162,7 +162,7 @@ def _turn(height: int, width: int, degrees: float) -> _Map:
 
 @lru_cache(maxsize=32)
 def _perspective(height: int, width: int, corners: _Corners) -> _Map:
-    """Stretches the quadrangle with these corners to the whole picture."""
+    """Stretches the quadrangle with these corners to the whole frame."""
     a, b, c, d, e, f, g, h = homography(corners)
     down = ((np.arange(height) + 0.5) / height)[:, None]
     across = ((np.arange(width) + 0.5) / width)[None]
@@ -173,7 +173,7 @@ def _perspective(height: int, width: int, corners: _Corners) -> _Map:
 
 
 def _coordinates(height: int, width: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Distances of rows and columns from the centre, broadcastable to the picture."""
+    """Distances of rows and columns from the centre, broadcastable to the frame."""
     y = np.arange(height, dtype=np.float32)[:, None] - np.float32((height - 1) / 2)
     x = np.arange(width, dtype=np.float32)[None] - np.float32((width - 1) / 2)
     return y, x

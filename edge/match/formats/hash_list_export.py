@@ -21,7 +21,7 @@ CSV_COLUMNS = (
 def write_hash_list(items: Iterable[Footage], out: IO[str], form: HashListFormat) -> int:
     """Writes footage. Returns the number of entries written.
 
-    ``pdq`` holds hashes alone, and ``vpdq`` a single video. Only ``jsonl`` holds the sound of entries.
+    ``pdq`` holds hashes alone, and ``vpdq`` a single video. Only ``jsonl`` holds the audio of entries.
     Raises InvalidInput when the format cannot hold the footage.
     """
     table = csv.writer(out, lineterminator="\n")

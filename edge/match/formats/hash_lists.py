@@ -7,7 +7,7 @@
 | ``pdq`` | one hash per line, as in plain lists and from ``tx hash`` (``pdq HASH``); ``#`` comments |
 | ``csv`` | one line per hash, grouped by entry; the file ``csv_columns`` says with which columns |
 | ``stopncii`` | a page of StopNCII's FetchHashes, with withdrawals and its position in the feed |
-| ``jsonl`` | this project's own format: one object per line and entry, complete, sound included |
+| ``jsonl`` | this project's own format: one object per line and entry, complete, audio included |
 """
 
 from __future__ import annotations

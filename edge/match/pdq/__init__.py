@@ -1,1 +1,1 @@
-"""PDQ, a perceptual hash of pictures, computed from a decoder's luma plane."""
+"""PDQ, a perceptual hash of frames, computed from a decoder's luma plane."""

@@ -2,7 +2,7 @@
 
 PDQ is linear up to its median step: two Jarosz box filters and a decimation to 64×64 along each axis, then
 sixteen low DCT rows. The filters and the decimation of one axis fuse into 64 short rows of weights, because
-a decimated tent touches each input row about once. So the 64×64 picture, and with it the quality, costs one
+a decimated tent touches each input row about once. So the 64×64 frame, and with it the quality, costs one
 pass over the plane. There is no colour conversion and no scaling beforehand.
 
 Algorithm and bit order: facebook/ThreatExchange, ``pdq/cpp/hashing/pdqhashing.cpp`` and
@@ -26,7 +26,7 @@ F32 = npt.NDArray[np.float32]
 HASH_BYTES = 32
 HASH_BITS = 256
 MIN_SIDE = 5
-"""Smallest side that can be hashed. A smaller picture has the zero hash and quality 0."""
+"""Smallest side that can be hashed. A smaller frame has the zero hash and quality 0."""
 MAX_SIDE = 16_384
 MAX_PIXELS = 1 << 27
 MAX_AXES = 128
@@ -42,7 +42,7 @@ _LOWER_MEDIAN = HASH_BITS // 2 - 1
 
 
 class Dihedral(StrEnum):
-    """The eight symmetries of a picture, named by the change to it."""
+    """The eight symmetries of a frame, named by the change to it."""
 
     ORIGINAL = "original"
     ROTATE_90 = "rotate_90"
@@ -58,12 +58,12 @@ class Dihedral(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PdqHash:
-    """The PDQ hash of one picture. Each hash has 32 bytes, most significant first, as the reference prints
+    """The PDQ hash of one frame. Each hash has 32 bytes, most significant first, as the reference prints
     it."""
 
     bits: bytes
     mirrored: bytes
-    """Hash of the picture mirrored left to right."""
+    """Hash of the frame mirrored left to right."""
     quality: int
     """0 to 100. Under 50 a match proves little."""
 
@@ -140,7 +140,7 @@ def _row_blocks(height: int) -> tuple[tuple[int, int, npt.NDArray[np.intp], F32]
 
 @lru_cache(maxsize=MAX_AXES)
 def _columns(width: int) -> tuple[npt.NDArray[np.intp], F32]:
-    """Returns input columns (128, taps) and weights (128, 1, taps) of the picture's and its mirror image's
+    """Returns input columns (128, taps) and weights (128, 1, taps) of the frame's and its mirror image's
     64 points."""
     starts, weights = _tent(width)
     columns = starts[:, None] + np.arange(weights.shape[1])
@@ -190,7 +190,7 @@ class PdqHasher:
         """Does the second half: hashes the result of ``rows``, or a slice of it."""
         grid, mirrored = _grids(rows)
         # The mirrored hash is not the sign flip of the odd columns. The decimation is off centre by up to
-        # two pixels, which moves the mirrored hash of a 256-pixel picture by 24 bits and more. Both share
+        # two pixels, which moves the mirrored hash of a 256-pixel frame by 24 bits and more. Both share
         # the rows anyway.
         return PdqHash(
             _to_bits(_transform(grid)), _to_bits(_transform(mirrored)), quality(grid * self._contrast)
@@ -199,7 +199,7 @@ class PdqHasher:
     def dihedral(self, luma: U8) -> dict[Dihedral, bytes]:
         """Returns the hashes of all eight symmetries, derived from one transform as in the reference.
 
-        Because of the off-centre decimation they differ from the hash of the changed picture: not at all at
+        Because of the off-centre decimation they differ from the hash of the changed frame: not at all at
         720p, by 24 bits and more at 256 pixels.
         """
         f = _transform(_grids(self.rows(luma))[0])
@@ -217,7 +217,7 @@ class PdqHasher:
 
 
 def _grids(rows: F32) -> tuple[F32, F32]:
-    """Returns the filtered and decimated 64×64 picture, and the same of the mirrored picture."""
+    """Returns the filtered and decimated 64×64 frame, and the same of the mirrored frame."""
     columns, weights = _columns(len(rows))
     # Taps take a third of the time of a dense product, and are too small for BLAS to start threads.
     both = np.matmul(weights, rows.take(columns, axis=0))
@@ -241,7 +241,7 @@ def _transform(grid: F32) -> F32:
 
 
 def quality(grid: F32) -> int:
-    """Returns PDQ's image-domain quality of the 64×64 picture: the sum of its significant gradients, 0 to
+    """Returns PDQ's image-domain quality of the 64×64 frame: the sum of its significant gradients, 0 to
     100."""
     total = 0
     for step in (grid[:-1] - grid[1:], grid[:, :-1] - grid[:, 1:]):

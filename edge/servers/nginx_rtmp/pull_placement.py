@@ -1,7 +1,7 @@
 """Brings a pull into the nginx worker that has the publisher.
 
 Each worker has only the streams that were published to it, and a connection lands in any worker. So when a
-publish has begun and no picture comes, the pull is made anew until nginx's stat page shows it beside the
+publish has begun and no frame comes, the pull is made anew until nginx's stat page shows it beside the
 publisher.
 """
 
