@@ -65,6 +65,24 @@ def test_hooks_call_the_checkout_s_own_tools_and_fetch_nothing() -> None:
         assert ".venv/bin/" in hook["entry"], hook["id"]
 
 
+def test_a_stranger_finds_each_room_and_each_place_to_add_to() -> None:
+    guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    picture = guide.split("```")[3]
+    rooms = {each.name for each in (ROOT / "edge").iterdir() if (each / "__init__.py").is_file()}
+    assert {room for room in rooms if not re.search(rf"\b{room}\b", picture)} == set()
+    for what in ("server", "category", "bank format", "RPC", "page"):
+        section = guide.split(f"## Add a {what}\n" if what != "RPC" else "## Add an RPC\n")[1].split("\n## ")[
+            0
+        ]
+        named = [
+            each
+            for each in re.findall(r"`((?:edge|protos|docs|deploy|models|tests)/[\w./-]*)`", section)
+            if "KIND" not in each
+        ]
+        assert named
+        assert [each for each in named if not (ROOT / each).exists()] == []
+
+
 def test_an_entry_of_the_changelog_is_one_line_and_the_readme_is_short() -> None:
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").splitlines()
     headings = ("#", "- ", "The format", "One line", "The first version")
