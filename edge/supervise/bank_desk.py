@@ -9,8 +9,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, TypeVar
 
-import structlog
-
 from edge.errors import BankError, InvalidInput, NotFound
 from edge.match import Entry
 from edge.match.bank.mark_notes import MAX_REASON, MarkNote
@@ -18,10 +16,10 @@ from edge.supervise.bank_hits import BankHits, HitCount, MatchCount
 from edge.supervise.bank_reading import BankReading, ServedBank
 from edge.supervise.bank_updates import BankUpdates
 from edge.supervise.context import Context
+from edge.telemetry.records import BankChanged
 
 _MOST_PLACE: Final = 2**31
 Answer = TypeVar("Answer")
-log = structlog.get_logger(__name__)
 
 
 class EntryMark(StrEnum):
@@ -133,7 +131,7 @@ class BankDesk:
 
     async def _note(self, what: str, name: str, entry_id: str, reason: str, by: str) -> None:
         context = self._context
-        log.info("bank changed by hand", what=what, bank=name, entry=entry_id, by=by, reason=reason)
+        context.telemetry.report(BankChanged(what, name, entry_id, reason, by))
         await context.executor.person(
             context.operator_ledger.note_bank_change,
             what,

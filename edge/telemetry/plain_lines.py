@@ -37,6 +37,7 @@ PLAIN: Final[Mapping[type[Record], tuple[str, str]]] = MappingProxyType(
         records.ErasureDone: ("info", "evidence erased"),
         records.ErasureFailed: ("error", "evidence cannot be erased"),
         records.ErasureUnrecorded: ("critical", "evidence is erased, and not yet on record so"),
+        records.BankChanged: ("info", "bank changed by hand"),
         records.PolicyChanged: ("info", "policy in force"),
         records.ModelChanged: ("info", "model in force"),
         records.ConsoleUsed: ("info", "at the console"),

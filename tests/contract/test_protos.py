@@ -13,7 +13,7 @@ from grpc_tools import protoc
 PROTOS = Path(__file__).resolve().parents[2] / "protos"
 PINNED = {
     "gate": "b9f9518562e833b6c7e8f95f5cca2c5d7e85f8e281af6a4c702d83484bdc3c50",
-    "operator": "905bb77096a2bbe8541004a0926c18d56b4cc1c79713942b66402e27a5ffb7ab",
+    "operator": "58aaededeb05a5005732543f22291aea894607b756f05c8739dbcf1452ef2a80",
 }
 
 

@@ -63,6 +63,7 @@ from edge.telemetry.records.parts import (
     WorkersRestarted,
 )
 from edge.telemetry.records.people import (
+    BankChanged,
     BankingFailed,
     BlockChanged,
     BlockLifted,
@@ -108,6 +109,7 @@ __all__ = [
     "AlarmCleared",
     "AlarmRaised",
     "Announced",
+    "BankChanged",
     "BankEntryRanAway",
     "BankingFailed",
     "BlockChanged",

@@ -151,3 +151,14 @@ class ConsoleUnrecorded(Record):
 
     error: str
     by: str
+
+
+@dataclass(frozen=True, slots=True)
+class BankChanged(Record):
+    """A person has marked an entry of a bank, or switched a bank on or off."""
+
+    what: str
+    bank: str
+    entry: str
+    reason: str
+    by: str
