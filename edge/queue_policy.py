@@ -49,7 +49,9 @@ class QueuePolicy(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    weights: PriorityWeights = PriorityWeights()
+    weights: PriorityWeights = Field(
+        PriorityWeights(), description="What each part of an incident counts in the order."
+    )
     waiting_ms: int = Field(
         1_800_000, ge=1_000, le=604_800_000, description="Wait from which `weights.waiting` counts in full."
     )
