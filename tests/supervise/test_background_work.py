@@ -101,10 +101,10 @@ async def test_an_error_of_a_pull_does_not_leave_a_live_stream_unwatched(
         stream_id = await bench.watched()
         broken, pull = [ValueError("not expected")], bench.pullers.pull
 
-        def breaks(*of: object) -> object:
+        def breaks(*of: object, **how: object) -> object:
             if broken:
                 raise broken.pop()
-            return pull(*of)  # type: ignore[arg-type]
+            return pull(*of, **how)  # type: ignore[arg-type]
 
         monkeypatch.setattr(bench.pullers, "pull", breaks)
         await bench.pull_ends(stream_id, None)
