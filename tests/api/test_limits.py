@@ -15,6 +15,7 @@ import grpc
 import pytest
 from google.protobuf import message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
+from google.protobuf.message import Message
 
 from edge.api.auth import TokenFile
 from edge.api.server import GrpcServer
@@ -35,6 +36,7 @@ GOOD: dict[str, Any] = {
     "json": Policy().model_dump_json(),
     "url": "rtmp://127.0.0.1/x",
     "decision": operator_pb2.INCIDENT_STATE_CONFIRMED,
+    "mark": operator_pb2.BANK_MARK_DISABLE,
 }
 LEFT_OUT = ("admission_secret", "before_id", "after_id", "expected_digest")
 NAMED = {"json": "policy"}
@@ -64,6 +66,9 @@ def too_much(field: FieldDescriptor) -> list[Any]:
             return [999]
         case FieldDescriptor.TYPE_BOOL:
             return []
+        case FieldDescriptor.TYPE_MESSAGE if field.message_type is not None:
+            whole = message_factory.GetMessageClass(field.message_type)
+            return [whole(**{one.name: much}) for one in field.message_type.fields for much in too_much(one)]
     raise AssertionError(f"{field.full_name}: say what is too much of it")
 
 
@@ -159,6 +164,8 @@ async def test_what_is_over_its_limit_is_named(tmp_path: Path) -> None:
             request = await gate.good(method.input_type)
             if isinstance(value, dict):
                 getattr(request, field.name).update(value)
+            elif isinstance(value, Message):
+                getattr(request, field.name).CopyFrom(value)
             else:
                 setattr(request, field.name, value)
             code, message = await gate.call(method, request)
