@@ -19,18 +19,19 @@ from typer.testing import CliRunner
 
 from edge.cli import output
 from edge.cli.app import app
+from edge.cli.operator_client import GateConnection
 from edge.contract.gen import operator_pb2
 from edge.errors import InvalidInput
 from edge.match import Bank, BankInfo
 from edge.printable import is_invisible, printable, printable_json
 
 LISTINGS = (
-    ("appeal", ["appeal", "list"]),
-    ("block", ["block", "list"]),
-    ("incident", ["incident", "list"]),
-    ("incident", ["incident", "show", "in_1"]),
-    ("policy", ["policy", "history"]),
-    ("strike", ["strike", "list"]),
+    ["appeal", "list"],
+    ["block", "list"],
+    ["incident", "list"],
+    ["incident", "show", "in_1"],
+    ["policy", "history"],
+    ["strike", "list"],
 )
 HOSTILE = (
     "[/x]evil",
@@ -87,20 +88,20 @@ def hidden(shown: str) -> set[str]:
     return {each for each in shown if each != "\n" and is_invisible(each)}
 
 
-@pytest.mark.parametrize(("module", "command"), LISTINGS, ids=lambda value: " ".join(value))
+@pytest.mark.parametrize("command", LISTINGS, ids=" ".join)
 @pytest.mark.parametrize("as_json", [False, True])
 @in_every_example
 @given(value=text)
 @example("[/x]evil")
 @example("\u202egnp.exe\x1b]0;owned\x07")
 def test_every_listing_shows_hostile_text(
-    monkeypatch: pytest.MonkeyPatch, module: str, command: list[str], as_json: bool, value: str
+    monkeypatch: pytest.MonkeyPatch, command: list[str], as_json: bool, value: str
 ) -> None:
     @contextlib.contextmanager
     def hostile(*_: object, **__: object) -> Iterator[tuple[HostileGate, tuple[()]]]:
         yield HostileGate(value), ()
 
-    monkeypatch.setattr(f"edge.cli.{module}.operator", hostile)
+    monkeypatch.setattr(GateConnection, "operator", hostile)
     result = CliRunner().invoke(app, [*command, *(["--json"] if as_json else [])])
     assert result.exception is None, result.exception
     assert result.exit_code == 0

@@ -255,7 +255,7 @@ def test_a_category_of_sound_is_tuned_on_recordings_of_sound(sounds: Path, tmp_p
         (["--category", "gunfire", "--target-precision", "0.9"], "--max-false-flags-per-hour"),
         (["--category", "scream"], "never acts alone"),
         (["--category", "knife"], "gunfire, explosion, scream, firearm"),
-        (["--max-false-flags-per-hour", "1"], "of sound or single pictures"),
+        (["--max-false-flags-per-hour", "1"], "of audio or single frames"),
     ],
 )
 def test_what_does_not_fit_the_category_is_refused(sounds: Path, arguments: list[str], said: str) -> None:
