@@ -92,7 +92,12 @@ def picture_of(container: InputContainer, path: Path) -> VideoStream | None:
     whole = [each for each in pictures if not each.disposition & Disposition.dependent]
     if pictures and not whole:
         raise BrokenMedia(f"{path}: a photo of tiles, which cannot be joined; convert it to JPEG or PNG")
-    return max(whole, key=lambda each: (_is_default(each), each.width * each.height), default=None)
+    return max(whole, key=lambda each: (_is_default(each), _pixels(each)), default=None)
+
+
+def _pixels(stream: VideoStream) -> int:
+    context = stream.codec_context  # None where nobody knows the codec
+    return 0 if context is None else context.width * context.height
 
 
 def _is_default(stream: VideoStream) -> bool:

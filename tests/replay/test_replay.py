@@ -73,7 +73,7 @@ def test_a_report_has_its_fields_and_is_the_same_twice(tmp_path: Path) -> None:
     replay = Replay(setup())
     first, second = replay.run(clip, windows=True), replay.run(clip, windows=True)
     assert first == second
-    assert first.keys() == FIELDS | {"windows"}
+    assert first.keys() == FIELDS | {"windows", "verdicts"}
     assert first["duration_s"] == pytest.approx(4.0, abs=0.1)
     scores = [score for _, score, category in first["windows"] if category == "fight"]
     assert first["samples"] == len(scores) >= 10

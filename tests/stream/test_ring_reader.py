@@ -107,5 +107,5 @@ def test_readings_follow_one_another_or_say_that_they_do_not(
             else:
                 assert got[0] == expected
             expected = got[-1] + 1
-    if rounds[-1][1] and ring.units():
+    if rounds[-1][1] and len(ring.newest_gop()) > 1:  # else the newest keyframe waits for the next unit
         assert expected in (number - 1, None)
