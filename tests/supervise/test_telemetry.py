@@ -59,7 +59,14 @@ async def test_a_cut_is_reported_once_from_decision_to_proof(tmp_path: Path) -> 
     (block,) = (made.block for made in bench.recorded.of(BlockMade))
     assert bench.recorded.of(PublishRefused)[0].block_id == block.id
     said = [line["event"] for line in lines(bench) if line.get("broadcaster") == "anna"]
-    assert sorted(said) == ["block made", "cut confirmed", "cut decided", "publish refused", "stream is over"]
+    assert sorted(said) == [
+        "block made",
+        "cut confirmed",
+        "cut decided",
+        "publish refused",
+        "stream is over",
+        "violation recorded",
+    ]
 
 
 async def test_a_flag_and_its_review_are_reported_with_who(tmp_path: Path) -> None:
