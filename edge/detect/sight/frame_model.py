@@ -59,12 +59,13 @@ class FrameModel:
         loaded._verify_graph(path)
         for shape in loaded.shapes:
             loaded._verify_run(shape, path)
-        if not usual_kernels_are_exact() or not within_tolerance(loaded.missed_by()):
+        missed = loaded.missed_by()
+        if not usual_kernels_are_exact() or not within_tolerance(missed):
             precise = cls(spec, open_session(model, path, precise=True))
             drawn = drawn_pictures(spec).values()
             if not all(np.array_equal(loaded._run(one), precise._run(one)) for one in drawn):
-                loaded = precise
-        refuse_missed(path, loaded.missed_by())
+                loaded, missed = precise, precise.missed_by()
+        refuse_missed(path, missed)
         return loaded
 
     @property
