@@ -67,11 +67,6 @@ class _Changed:
 
 
 class ChangedIncidents(LedgerBase):
-    def newest_change(self) -> int:
-        """Number of the newest entry of the audit log; 0 before the first."""
-        with self._database.read("read the newest change") as connection:
-            return connection.execute(sa.select(sa.func.max(audit.c.number))).scalar() or 0
-
     def head(self) -> Head:
         """The newest entry of the audit log."""
         query = sa.select(audit.c.number, audit.c.digest).order_by(audit.c.number.desc()).limit(1)

@@ -112,7 +112,7 @@ def test_the_first_look_is_noted_once(ledger: DurableLedger, store: Store) -> No
 
 def test_comments_are_bounded_and_on_record(ledger: DurableLedger, store: Store) -> None:
     one = flag(ledger)
-    before = ledger.newest_change()
+    before = ledger.head().number
     ledger.add_comment(one, "a <b>boxing</b> club?\nسؤال", "rita", NOW)
     ledger.add_comment(one, "yes", "omar", NOW)
     assert [(each.created_by, each.text) for each in ledger.case(one).comments] == [
@@ -201,7 +201,7 @@ def test_an_undone_decision_leaves_every_row_as_it_was(
     violate(ledger, policy, NOW + 2)  # its ladder counts the first one
     ledger.file_appeal("it was sport", "app", NOW + 3, policy, incident_id=first.incident.id, block_id=None)
     ledger.claim(first.incident.id, "rita", NOW + 4, MINUTE_MS)
-    before, number = rows(store), ledger.newest_change()
+    before, number = rows(store), ledger.head().number
     decided = decide(ledger, first.incident.id, state, at_ms=NOW + 5, policy=policy)
     assert rows(store) != before
     assert decided.review.undo_until_ms == NOW + 5 + MINUTE_MS
