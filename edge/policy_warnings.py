@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from edge.belief_policy import probability_of
 from edge.domain import Action
 from edge.match import MIN_QUALITY
-from edge.policy import CategoryPolicy, Mode, Policy
+from edge.policy import CategoryPolicy, Mode, Policy, probability_of
 
 
 def policy_warnings(policy: Policy, judged: Collection[str] | None) -> tuple[str, ...]:

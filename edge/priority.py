@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edge.queue_policy import PriorityWeights, QueuePolicy
+from edge.policy import PriorityWeights, QueuePolicy
 
 
 def priority(

@@ -47,8 +47,6 @@ LAYERS = (
     "edge.ladder",
     "edge.priority",  # of what people look at
     "edge.policy",
-    "edge.queue_policy",  # a part of it
-    "edge.belief_policy",  # a part of it, and of manifests
     "edge.intervals",
     "edge.json_schema",
     "edge.pages",  # HTML from templates

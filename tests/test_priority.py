@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from edge.policy import PriorityWeights, QueuePolicy
 from edge.priority import explain_queue, priority
-from edge.queue_policy import PriorityWeights, QueuePolicy
 
 WEIGHTS = st.builds(PriorityWeights, **{name: st.floats(0.5, 1000) for name in PriorityWeights.model_fields})
 PARTS = st.fixed_dictionaries(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 
-from edge.belief_policy import BeliefPolicy, log_odds_of, probability_of
+from edge.policy import BeliefPolicy, log_odds_of, probability_of
 
 
 class Belief:

@@ -14,8 +14,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from edge.belief_policy import BeliefPolicy
 from edge.domain import Tier
+from edge.policy import BeliefPolicy
 
 MAX_MODEL_BYTES = 256 * 1024 * 1024
 CATEGORY = r"^[a-z][a-z0-9_]{0,31}$"

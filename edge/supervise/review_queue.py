@@ -18,9 +18,8 @@ from edge.ladder import severity_of
 from edge.ledger import Head, WaitingIncident
 from edge.ledger.incidents import UNDECIDED
 from edge.ledger.subjects import struck_name
-from edge.policy import TENANT_ATTRIBUTE, Policy, SecondLevel
+from edge.policy import TENANT_ATTRIBUTE, Policy, QueuePolicy, SecondLevel
 from edge.priority import priority
-from edge.queue_policy import QueuePolicy
 from edge.supervise.clean_records import viewers_of
 from edge.supervise.context import Context
 from edge.supervise.policy_in_force import PolicyInForce

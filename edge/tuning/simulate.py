@@ -22,11 +22,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.belief_policy import BeliefPolicy
 from edge.decide import Decider
 from edge.detect import DetectWindow, MotionSpec, SampleScore
 from edge.domain import Action, Signal, Tier
-from edge.policy import CategoryPolicy, MatchPolicy, Policy, TierPolicy
+from edge.policy import BeliefPolicy, CategoryPolicy, MatchPolicy, Policy, TierPolicy
 from edge.stream import JUMP_HOLD_MS, JUMP_WISH_MS, TierState
 from edge.tuning.track import Track, reduced
 

@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from edge.belief_policy import BeliefPolicy
 from edge.domain import Action
-from edge.policy import CategoryPolicy
+from edge.policy import BeliefPolicy, CategoryPolicy
 from edge.tuning.labels import LabelledFile, Truth, label_spans
 from edge.tuning.outcome import Outcome, outcome
 from edge.tuning.simulate import SimulatedDecision, Simulator, Step, StreamTrace, Tiering, decisions_of

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from edge.belief_policy import BeliefPolicy, FalseAlarms, log_odds_of
 from edge.detect.manifest import Calibration, Thresholds
+from edge.policy import BeliefPolicy, FalseAlarms, log_odds_of
 from models.train.scores import ClipScore
 
 Values = NDArray[np.float64]

@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from edge.belief_policy import BeliefPolicy
 from edge.detect.manifest import (
     Calibration,
     Category,
@@ -24,6 +23,7 @@ from edge.detect.manifest import (
     Thresholds,
     TierCalibration,
 )
+from edge.policy import BeliefPolicy
 from models.train import quantise as quantise_module
 from models.train.cache import CACHE, PLANE, SHORT_SIDE
 from models.train.head import WINDOW_SAMPLES, Head

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from edge.belief_policy import BeliefPolicy
 from edge.decide.belief import Belief
 from edge.detect.manifest import TierCalibration
+from edge.policy import BeliefPolicy
 from models.train.head import HALF_WINDOW, WINDOW_SAMPLES, Features, Head, Labels, fit_head, live_spans
 from models.train.sampling import STEP_MS
 

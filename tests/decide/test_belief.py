@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from edge.belief_policy import BeliefPolicy, FalseAlarms
 from edge.decide.belief import Belief
+from edge.policy import BeliefPolicy, FalseAlarms
 
 SPEC = BeliefPolicy()
 SPECS = st.builds(

@@ -105,9 +105,9 @@ def test_every_metric_is_described() -> None:
 
 
 def test_links_of_an_included_file_lead_to_pages_or_name_the_file() -> None:
-    text = "[card](../models/cards/fight-lite0.md#limits), ![plot](latency.svg), [code](../edge/policy.py), [out](https://e.x/)"
+    text = "[card](../models/cards/fight-lite0.md#limits), ![plot](latency.svg), [code](../edge/ladder.py), [out](https://e.x/)"
     assert relinked(text, "benchmarks/RESULTS.md", "results.md") == (
-        "[card](tune/model-card.md#limits), ![plot](latency.svg), code (`edge/policy.py`), [out](https://e.x/)"
+        "[card](tune/model-card.md#limits), ![plot](latency.svg), code (`edge/ladder.py`), [out](https://e.x/)"
     )
 
 

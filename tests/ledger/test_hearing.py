@@ -15,8 +15,7 @@ from edge.ladder import Sanction
 from edge.ledger import DurableLedger, Violation
 from edge.ledger.comments import MAX_COMMENT_BYTES, MAX_COMMENTS
 from edge.ledger.tables import appeals, blocks, incidents, strikes
-from edge.policy import CategoryPolicy, Policy, ReviewPolicy, SecondLevel
-from edge.queue_policy import QueuePolicy
+from edge.policy import CategoryPolicy, Policy, QueuePolicy, ReviewPolicy, SecondLevel
 from tests.ledger.conftest import NOW, _make
 from tests.ledger.test_occasions import assert_proven
 

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edge.belief_policy import BeliefPolicy
 from edge.detect.double import ScriptedDetector
 from edge.domain import Action
-from edge.policy import CategoryPolicy, Policy, TierPolicy
+from edge.policy import BeliefPolicy, CategoryPolicy, Policy, TierPolicy
 from edge.stream.pipeline import MODEL_WAIT_MS
 from edge.stream.synthetic import EncodedMedia, encode
 

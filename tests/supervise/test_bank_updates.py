@@ -36,8 +36,7 @@ from edge.ladder import Sanction
 from edge.ledger import DurableLedger
 from edge.match import INCIDENT_BANK, Bank, BankInfo, Entry, EntryKind, Footage, HashRun
 from edge.match.incident_bank import NICENESS
-from edge.policy import Policy
-from edge.queue_policy import QueuePolicy
+from edge.policy import Policy, QueuePolicy
 from edge.reasons import VerdictReason
 from edge.stream.synthetic import encode
 from edge.supervise.bank_updates import BankUpdates

@@ -14,8 +14,7 @@ from edge.domain import Action, Incident, IncidentState, Publish, Severity, Verd
 from edge.errors import Conflict, NotFound
 from edge.ledger import records
 from edge.ledger.tables import incidents
-from edge.policy import CategoryPolicy, Mode, Policy, ReviewPolicy, SecondLevel
-from edge.queue_policy import QueuePolicy
+from edge.policy import CategoryPolicy, Mode, Policy, QueuePolicy, ReviewPolicy, SecondLevel
 from edge.supervise.review_queue import RANKED_MS, QueueFilter
 from edge.telemetry.records import IncidentLookedAt, ReviewsWaiting, ReviewUndone
 from tests.supervise.gate_without_workers import Bench, gate_without_workers

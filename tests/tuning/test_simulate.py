@@ -5,9 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.belief_policy import BeliefPolicy
 from edge.domain import Action, Tier
-from edge.policy import CategoryPolicy, TierPolicy
+from edge.policy import BeliefPolicy, CategoryPolicy, TierPolicy
 from edge.tuning.labels import Truth
 from edge.tuning.outcome import ViolentEvent, outcome
 from edge.tuning.simulate import SimulatedDecision, Simulator, Tiering, decisions_of

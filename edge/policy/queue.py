@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from edge.policy.part import PolicyPart
 
 Weight = Annotated[float, Field(ge=0.0, le=1000.0, allow_inf_nan=False)]
 
 
-class PriorityWeights(BaseModel):
+class PriorityWeights(PolicyPart):
     """How much each part of a priority weighs. Only their proportions count."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     severity: Weight = Field(
         35.0,
@@ -44,10 +44,8 @@ class PriorityWeights(BaseModel):
         return self
 
 
-class QueuePolicy(BaseModel):
+class QueuePolicy(PolicyPart):
     """The queue of people who review: its order, and how they share it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     weights: PriorityWeights = Field(
         PriorityWeights(), description="What each part of an incident counts in the order."

@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from edge.policy.part import PolicyPart
 
 MOST_LOG_ODDS = 20.0
 """Largest log-odds in calculations. It keeps them finite."""
@@ -26,13 +28,11 @@ def log_odds_of(probability: float) -> float:
     return MOST_LOG_ODDS if probability >= 1.0 else math.log(probability / (1.0 - probability))
 
 
-class FalseAlarms(BaseModel):
+class FalseAlarms(PolicyPart):
     """How often calm footage passes a limit: ``exp(offset - slope * log-odds of the limit)`` an hour.
 
     Fitted to calm footage that no model learnt from. It says little far beyond that footage's hours.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     slope: float = Field(
         gt=0.0, le=100.0, allow_inf_nan=False, description="How fast false flags become rarer with the limit."
@@ -49,12 +49,10 @@ class FalseAlarms(BaseModel):
         return math.exp(min(self.offset - self.slope * log_odds_of(limit), 700.0))
 
 
-class BeliefPolicy(BaseModel):
+class BeliefPolicy(PolicyPart):
     """How the scores of a motion model's windows are gathered over seconds into a belief, which is what is
     held against `flag_at` and `cut_at`. Witnesses of frames and audio count by themselves: what persists is
     in their scores already."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     warm_up_samples: int = Field(3, ge=1, le=256, description="Windows with fewer samples say nothing.")
     neutral_ms: int = Field(
