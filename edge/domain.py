@@ -252,7 +252,7 @@ class Signal:
     """Severity of that bank (match)."""
     at_most: Action = Action.CUT
     """The strongest action it may ask for. FLAG if its bank only asks for people, or its entry is
-    quarantined."""
+    quarantined. PASS if it is only counted."""
     begin_pts_ms: int | None = None
     """Media time of the oldest sample that voted for it (match), or of the oldest frame or window of audio
     that counts in it. None: it is of one sample, or unknown."""

@@ -138,6 +138,7 @@ def _hits(hits: MatchCount) -> operator_pb2.BankHits:
         overturned=hits.overturned,
         last_wall_ms=hits.last_ms,
         last_incident_id=hits.last_id,
+        counted=hits.counted,
     )
 
 

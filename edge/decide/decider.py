@@ -97,7 +97,8 @@ class Decider:
         """Decides on one sample. ``near_match``: a bank entry has votes, whether or not they count yet.
         Without ``clears`` the watermark stays, as for audio, which says nothing of the video.
 
-        Signals of categories that the policy does not name are recorded but decide nothing.
+        Signals of categories that the policy does not name, and of known footage that is only counted, are
+        recorded but decide nothing.
         """
         now = tuple(self._counted(signal) for signal in signals)
         detected = [s for s in now if s.source is SignalSource.DETECT]
@@ -237,8 +238,12 @@ class Decider:
         return self._said_audio if signal.source is SignalSource.AUDIO else self._said_entries
 
     def _match_signals(self, now: tuple[Signal, ...]) -> list[Signal]:
-        matches = [s for s in now if s.source is SignalSource.MATCH] if self._policy.match.enabled else []
+        matches = self._acting(now, SignalSource.MATCH) if self._policy.match.enabled else []
         return matches + self._audio_signals(now)
+
+    def _acting(self, now: tuple[Signal, ...], source: SignalSource) -> list[Signal]:
+        """Returns the signals of known footage that is not only counted."""
+        return [s for s in now if s.source is source and s.at_most is not Action.PASS]
 
     def _going_on(self, now: tuple[Signal, ...]) -> tuple[Signal, ...]:
         found = [s for s in self._match_signals(now) if (s.entry or "") in self._said_of(s)]
@@ -255,7 +260,7 @@ class Decider:
         """
         match = self._policy.match
         listens = match.enabled and match.sound_action is not Action.PASS
-        return [s for s in now if s.source is SignalSource.AUDIO] if listens else []
+        return self._acting(now, SignalSource.AUDIO) if listens else []
 
     def _match_action(self, signal: Signal) -> Action:
         match = self._policy.match

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
@@ -38,9 +39,13 @@ class BankPurpose(StrEnum):
     """Intros, logos and test cards. A match suppresses violating matches that are no nearer."""
     INVESTIGATE = "investigate"
     """A match asks for a review, never for a cut."""
+    COUNT = "count"
+    """A match is counted. It changes nothing for the stream, and hides no other match."""
 
     def at_most(self, *, quarantined: bool) -> Action:
         """Returns the strongest action that a match may ask for. ``quarantined``: the entry is a runaway."""
+        if self is BankPurpose.COUNT:
+            return Action.PASS
         return Action.FLAG if quarantined or self is not BankPurpose.VIOLATING else Action.CUT
 
 
@@ -243,3 +248,8 @@ class AudioCandidate:
     severity: BankSeverity = BankSeverity.HIGH
     quarantined: bool = field(default=False, kw_only=True)
     """The entry is a runaway. It may ask for a review, not for a cut."""
+
+
+def is_found(candidates: Iterable[Candidate]) -> bool:
+    """Whether a frame needs no closer look. What is only counted must not spare it one."""
+    return any(candidate.purpose is not BankPurpose.COUNT for candidate in candidates)

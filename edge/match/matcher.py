@@ -14,7 +14,7 @@ from edge.clock import Clock, SystemClock
 from edge.errors import InvalidInput
 from edge.match.audio.chromaprint import Items
 from edge.match.bank.bank_set import MAX_CANDIDATES, BankSet, Stamp, stamp_of
-from edge.match.entry import AudioCandidate, BankPurpose, Candidate, Variant
+from edge.match.entry import AudioCandidate, BankPurpose, Candidate, Variant, is_found
 from edge.match.evasion.filmed_screen import Quad
 from edge.match.evasion.letterbox import STRAY_OVERLAY, Rectangle, inside_border
 from edge.match.evasion.picture_in_picture import panels
@@ -107,7 +107,8 @@ class Matcher:
     def query(
         self, luma: npt.NDArray[np.uint8], *, may_rescan: Callable[[PdqHash], bool] | None = None
     ) -> tuple[Candidate, ...]:
-        """Returns the known footage that a frame may show, nearest first, at most 64 candidates.
+        """Returns the known footage that a frame may show, nearest first, at most 64 candidates. Those that
+        are only counted come last.
 
         ``luma`` is uint8 ``(h, w)``. The query looks up the frame, the frame inside its plain border, and
         both mirrored. When nothing is found, it calls ``may_rescan`` with the frame's hash. If that returns
@@ -131,36 +132,38 @@ class Matcher:
         border = inside_border(luma)
         if border is not None:
             found += self._look_up("inside", self._hasher.hash(border.of(luma)))
-        if not found and (may_rescan is None or may_rescan(frame)) and min(luma.shape) >= MIN_WINDOWED:
-            found = self._rescan(luma, rows, border)
+        unknown = not is_found(found)
+        if unknown and (may_rescan is None or may_rescan(frame)) and min(luma.shape) >= MIN_WINDOWED:
+            found += self._rescan(luma, rows, border)
         return _bounded(_without_benign(found))
 
     def _rescan(
         self, luma: npt.NDArray[np.uint8], rows: npt.NDArray[np.float32], border: Rectangle | None
     ) -> list[Candidate]:
-        """Rescans an unknown frame, step by step. The first step that finds something ends the rescan."""
+        """Rescans an unknown frame, step by step. The first step that finds something ends the rescan.
+        What is only counted ends nothing."""
         found: list[Candidate] = []
         width = luma.shape[1]
         wider = inside_border(luma, STRAY_OVERLAY)
         if wider is not None and wider != border:
             found = self._look_up("inside", self._hasher.hash(wider.of(luma)))
-            if found:
+            if is_found(found):
                 return found
         if self.banks.kinds.issuperset((Variant.LEFT_20, Variant.RIGHT_20)):
             cut = round(WINDOW_SIDE * width)
             found = self._look_up("left_20", self._hasher.hash_rows(rows[cut:]))
             found += self._look_up("right_20", self._hasher.hash_rows(rows[: width - cut]))
-            if not found and (border is not None or wider is not None):
+            if not is_found(found) and (border is not None or wider is not None):
                 for how, window in _bordered_windows(luma, border):
                     found += self._look_up(how, self._hasher.hash(window))
-            if found:
+            if is_found(found):
                 return found
         for panel in panels(luma):
             picture = panel.of(luma)
             found += self._look_up("panel", self._hasher.hash(picture))
-            if not found and (bar := inside_border(picture)) is not None:
+            if not is_found(found) and (bar := inside_border(picture)) is not None:
                 found += self._look_up("panel+inside", self._hasher.hash(bar.of(picture)))
-            if found:
+            if is_found(found):
                 break
         return found
 
@@ -169,7 +172,7 @@ class Matcher:
         found: list[Candidate] = []
         for quad in screens if self.banks.kinds else ():
             found += self._look_up("screen", self._hasher.hash(quad.flat(luma)))
-            if found:
+            if is_found(found):
                 break
         return _bounded(_without_benign(found))
 
@@ -189,8 +192,8 @@ class Matcher:
     def query_audio(self, live: Items, new: int) -> tuple[AudioCandidate, ...]:
         """Returns the known audio that ends with one of the newest ``new`` live items.
 
-        ``live`` is uint32 ``(n,)``. Each entry returns its nearest stretch. The nearest entry comes first.
-        Benign entries are included.
+        ``live`` is uint32 ``(n,)``. Each entry returns its nearest stretch. The nearest entry comes first,
+        and those that are only counted last. Benign entries are included.
         """
         found: list[AudioCandidate] = []
         now = self._clock.wall_ms()
@@ -208,7 +211,8 @@ class Matcher:
             known = best.get((c.bank, c.entry))
             if known is None or c.error < known.error:
                 best[c.bank, c.entry] = c
-        return tuple(sorted(best.values(), key=lambda c: c.error)[:MAX_CANDIDATES])
+        nearest = sorted(best.values(), key=lambda c: (c.purpose is BankPurpose.COUNT, c.error))
+        return tuple(nearest[:MAX_CANDIDATES])
 
     def search_failed(self, bank: str, error: Exception) -> None:
         """Handles an error in the search of one bank. A worker goes on without the bank for this search."""
@@ -258,9 +262,10 @@ def _without_benign(candidates: list[Candidate]) -> list[Candidate]:
 
 
 def _bounded(candidates: list[Candidate]) -> tuple[Candidate, ...]:
+    """Returns the nearest candidates. Those that are only counted come last, and crowd out no others."""
     kept: list[Candidate] = []
     places: dict[tuple[str, str], int] = {}
-    for candidate in sorted(candidates, key=lambda c: c.distance):
+    for candidate in sorted(candidates, key=lambda c: (c.purpose is BankPurpose.COUNT, c.distance)):
         key = (candidate.bank, candidate.entry)
         if places.setdefault(key, 0) < MAX_PER_ENTRY:
             places[key] += 1

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from edge.match.entry import Candidate
+from edge.match.entry import Candidate, is_found
 from edge.match.evasion.filmed_screen import POINTS, Quad, points_of, quads
 from edge.match.evasion.rescan_schedule import NEW_MS, STILL_PAUSE_MS, Pause, RescanSchedule, is_still
 from edge.match.pdq.hasher import PdqHash
@@ -73,9 +73,9 @@ class StreamMatcher:
             return looked is not None
 
         found = self._frames.query(luma, may_rescan=may_rescan)
-        if not found and unknown is not None:
-            found = self._query_screens(pts_ms, luma, unknown)
-        self._rescans.judged(pts_ms, looked=looked, found=bool(found))
+        if not is_found(found) and unknown is not None:
+            found += self._query_screens(pts_ms, luma, unknown)
+        self._rescans.judged(pts_ms, looked=looked, found=is_found(found))
         if not found:
             return ()
         number = self._pictures.number_of(luma)
@@ -87,7 +87,7 @@ class StreamMatcher:
         if not screens:
             return ()
         found = self._frames.query_screens(luma, screens)
-        self._screens.looked(pts_ms, bits, bool(found))
+        self._screens.looked(pts_ms, bits, is_found(found))
         return found
 
 

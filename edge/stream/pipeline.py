@@ -9,7 +9,7 @@ from edge.clock import Clock
 from edge.decide import Decider, Decision, Suspicion
 from edge.domain import AccessUnit, Action, Sample, Signal, SignalSource, StreamId, Tier, Verdict
 from edge.errors import BrokenMedia
-from edge.match import MIN_QUALITY, Matcher, MatchVote, StreamMatcher
+from edge.match import MIN_QUALITY, BankPurpose, Matcher, MatchVote, StreamMatcher
 from edge.policy import Policy
 from edge.reasons import DegradedReason
 from edge.stream.assembly import SampleAssembly
@@ -160,7 +160,7 @@ class StreamPipeline:
         self._next_detector: DetectorPort | None = None
         self._next_since_ms: int | None = None
         self._suspicious = False
-        self._vote = MatchVote(policy.match.k, policy.match.span_ms)
+        self._vote, self._counting = _votes(policy)
         self._decider = Decider(policy)
         self._sounds: dict[tuple[str | None, str | None], Signal] = {}
         """Last signal of known audio since the newest judged sample, by bank and entry."""
@@ -418,7 +418,13 @@ class StreamPipeline:
                 for c in self._lookup.query(shown_ms, sample.luma)
                 if c.distance <= match.radius and c.quality >= match.min_quality
             ]
-            signals = (*signals, *self._vote.add_candidates(shown_ms, candidates, any_speed=self._untimed))
+            acting = [c for c in candidates if c.purpose is not BankPurpose.COUNT]
+            counted = [c for c in candidates if c.purpose is BankPurpose.COUNT]
+            signals = (
+                *signals,
+                *self._vote.add_candidates(shown_ms, acting, any_speed=self._untimed),
+                *self._counting.add_candidates(shown_ms, counted, any_speed=self._untimed),
+            )
             near = self._vote.near
             if near:
                 self._near_ms = shown_ms
@@ -525,7 +531,7 @@ class StreamPipeline:
     def set_policy(self, policy: Policy) -> None:
         """Changes the policy of the running stream. Earlier observations still count."""
         if (policy.match.k, policy.match.span_ms) != (self._policy.match.k, self._policy.match.span_ms):
-            self._vote = MatchVote(policy.match.k, policy.match.span_ms)
+            self._vote, self._counting = _votes(policy)
         self._policy = policy
         self._decider.set_policy(policy)
         self._tiers.set_policy(policy.tiers)
@@ -609,6 +615,13 @@ class StreamPipeline:
             self._times.blind.observe(pts_ms - self._judged_pts_ms)
             self._blind_ms_max = max(self._blind_ms_max, pts_ms - self._judged_pts_ms)
         self._judged_pts_ms = max(pts_ms, self._judged_pts_ms or pts_ms)
+
+
+def _votes(policy: Policy) -> tuple[MatchVote, MatchVote]:
+    """Returns the vote of matches that act, and that of matches which are only counted. The second crowds no
+    sample out of the first."""
+    k, span_ms = policy.match.k, policy.match.span_ms
+    return MatchVote(k, span_ms), MatchVote(k, span_ms)
 
 
 def _is_newest(signal: Signal, sample: Sample) -> bool:

@@ -16,6 +16,7 @@ from edge.supervise.bank_hits import BankHits, HitCount, MatchCount
 from edge.supervise.bank_reading import BankReading, ServedBank
 from edge.supervise.bank_updates import BankUpdates
 from edge.supervise.context import Context
+from edge.supervise.counted_matches import CountedMatches
 from edge.telemetry.records import BankChanged
 
 _MOST_PLACE: Final = 2**31
@@ -62,12 +63,14 @@ class EntryPage:
 class BankDesk:
     """The banks of one gate."""
 
-    def __init__(self, context: Context, updates: BankUpdates, source: Path, copies: Path) -> None:
+    def __init__(
+        self, context: Context, updates: BankUpdates, source: Path, copies: Path, counted: CountedMatches
+    ) -> None:
         self._context = context
         self._updates = updates
         self._reading = BankReading(source, copies)
         self._one_at_a_time = asyncio.Lock()
-        self._hits = BankHits(context)
+        self._hits = BankHits(context, counted)
 
     async def hits(self) -> HitCount:
         """Raises LedgerUnavailable."""

@@ -1,4 +1,5 @@
-"""How often banks and their entries matched, by the incidents on record. Pure, but for the reading."""
+"""How often banks and their entries matched, by the incidents on record and what is only counted.
+Pure, but for the reading."""
 
 from __future__ import annotations
 
@@ -7,9 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from edge.domain import IncidentState
+from edge.domain import Action, IncidentState
 from edge.ledger.bank_records import MatchedIncident
 from edge.supervise.context import Context
+from edge.supervise.counted_matches import CountedMatches
 
 PERIOD_MS: Final = 30 * 86_400_000
 MOST: Final = 5_000
@@ -27,6 +29,8 @@ class MatchCount:
     overturned: int = 0
     last_ms: int = 0
     last_id: str = ""
+    counted: int = 0
+    """Streams that showed it and for which it was only counted, since the gate started."""
 
     def add(self, incident: MatchedIncident) -> None:
         self.incidents += 1
@@ -56,11 +60,16 @@ class HitCount:
 
 
 def _matched(verdict: str) -> set[tuple[str, str]]:
-    """The banks and entries that a verdict names. Empty for one that this version cannot read."""
+    """The banks and entries that a verdict names, without those that are only counted.
+
+    Empty for one that this version cannot read.
+    """
     try:
         signals: list[Mapping[str, object]] = json.loads(verdict)["signals"]
         return {
-            (str(signal["bank"]), str(signal.get("entry") or "")) for signal in signals if signal.get("bank")
+            (str(signal["bank"]), str(signal.get("entry") or ""))
+            for signal in signals
+            if signal.get("bank") and signal.get("at_most") != Action.PASS
         }
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return set()
@@ -69,8 +78,9 @@ def _matched(verdict: str) -> set[tuple[str, str]]:
 class BankHits:
     """Counts when somebody asks, and again after half a minute."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, counted: CountedMatches) -> None:
         self._context = context
+        self._only_counted = counted
         self._counted: HitCount | None = None
         self._counted_ms = float("-inf")
 
@@ -84,6 +94,10 @@ class BankHits:
     async def _count(self) -> HitCount:
         context = self._context
         found = HitCount(context.clock.wall_ms() - PERIOD_MS)
+        for bank, streams in self._only_counted.banks.items():
+            found.banks.setdefault(bank, MatchCount()).counted = streams
+        for entry, streams in self._only_counted.entries.items():
+            found.entries.setdefault(entry, MatchCount()).counted = streams
         before: str | None = None
         for _ in range(MOST // _PAGE):  # other calls of the ledger get their turns in between
             page = await context.executor.call(

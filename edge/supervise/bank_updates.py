@@ -18,7 +18,7 @@ import structlog
 
 from edge.banking import Banking, BankingState, LeftOutReason, NothingBanked
 from edge.clock import Clock
-from edge.domain import Incident, Signal, SignalSource
+from edge.domain import Action, Incident, Signal, SignalSource
 from edge.errors import BankError, GateError
 from edge.match import RunawayGuard
 from edge.match.bank.manifest import read_manifest
@@ -136,6 +136,8 @@ class BankUpdates:
         for signal in signals:
             bank = signal.bank
             if signal.source is SignalSource.DETECT or signal.entry is None or bank is None:
+                continue
+            if signal.at_most is Action.PASS:
                 continue
             path = self._directory / bank
             try:

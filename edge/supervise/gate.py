@@ -38,6 +38,7 @@ from edge.supervise.bank_updates import BankUpdates
 from edge.supervise.banks_in_service import BanksInService
 from edge.supervise.containment_report import ContainmentReport
 from edge.supervise.context import Context
+from edge.supervise.counted_matches import CountedMatches
 from edge.supervise.cutter import Cutter
 from edge.supervise.drain import Drain
 from edge.supervise.enforcer import Enforcer
@@ -185,7 +186,8 @@ class Gate:
             self._banks.ask,
             self._recent.save,
         )
-        self.banks = BankDesk(context, bank_updates, settings.banks, settings.bank_copies)
+        counted = CountedMatches(telemetry.report)
+        self.banks = BankDesk(context, bank_updates, settings.banks, settings.bank_copies, counted)
         failure_response = FailureResponse(context, self._enforcer)
         self.router = StreamRouter(context, failure_response, tasks, self._enforcer.cut_heard)
         self._drain = Drain(context, self.router.take_no_more)
@@ -243,6 +245,7 @@ class Gate:
             self.model_swap,
             tasks,
             self._recent,
+            counted,
         )
         self._journal_care = JournalCare(ledger, self.executor, self._stream_journal, self.alarms, telemetry)
         self._folders = WorkerFolders(

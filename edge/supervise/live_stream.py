@@ -74,6 +74,8 @@ class LiveStream:
     action: Action = Action.PASS
     decided: EventTimes | None = None
     """The times of its cut, from the decision on."""
+    counted_matches: set[tuple[str, str, str]] = field(default_factory=set)
+    """Footage that is only counted and that it has shown: bank, entry and source."""
     samples: int = 0
     judged: bool = False
     """The worker that has it open has judged some of it."""

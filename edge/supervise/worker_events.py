@@ -15,6 +15,7 @@ from edge.reasons import DegradedReason, StampFault, VerdictReason
 from edge.supervise.bank_updates import BankUpdates
 from edge.supervise.banks_in_service import BanksInService
 from edge.supervise.context import Context
+from edge.supervise.counted_matches import CountedMatches
 from edge.supervise.enforcer import Enforcer
 from edge.supervise.failure_policy import FailureResponse
 from edge.supervise.live_stream import LiveStream
@@ -45,6 +46,7 @@ class WorkerEventHandler:
         model_swap: ModelSwap,
         tasks: BackgroundTasks,
         recent: RecentFootage,
+        counted: CountedMatches,
     ) -> None:
         self._context = context
         self._router = router
@@ -55,6 +57,7 @@ class WorkerEventHandler:
         self._model_swap = model_swap
         self._tasks = tasks
         self._recent = recent
+        self._counted = counted
         self._report = context.telemetry.report
 
     def on_worker_event(self, event: worker_pb2.FromWorker) -> None:
@@ -104,6 +107,8 @@ class WorkerEventHandler:
         for signal in said.signals:
             if signal.source == SignalSource.DETECT:
                 stream.scores.note(signal.category, signal.pts_ms, signal.score)
+            elif signal.at_most == gate_pb2.ACTION_PASS:
+                self._counted.note(stream, signal)
         for going_on in judged.going_on:
             incident_id = self._enforcer.goes_on(stream, signal_from_proto(going_on))
             said.going_on_incident_id = said.going_on_incident_id or incident_id

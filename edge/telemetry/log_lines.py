@@ -52,6 +52,7 @@ class LogBackend:
         self._on(records.StreamMoved, self._note_moved)
         self._on(records.TimestampsWrong, self._note_timestamps_wrong)
         self._on(records.StreamOver, self._note_stream_over)
+        self._on(records.MatchCounted, _match_counted)
         self._on(records.BankEntryRanAway, _bank_entry_ran_away)
         self._on(records.DecisionLost, _decision_lost)
         self._on(records.Flagged, _flagged)
@@ -189,6 +190,16 @@ def _process_contained(record: records.ProcessContained) -> None:
         )
     else:
         log.info("a process is contained", process=record.process, in_force=record.in_force)
+
+
+def _match_counted(record: records.MatchCounted) -> None:
+    log.info(
+        "footage that is only counted",
+        stream_id=record.stream_id,
+        bank=record.bank,
+        entry=record.entry,
+        source=record.source,
+    )
 
 
 def _bank_entry_ran_away(record: records.BankEntryRanAway) -> None:

@@ -99,6 +99,12 @@ class PrometheusBackend:
         quarantined = self._counter(
             "edge_bank_entries_quarantined", "Bank entries that matched too many streams."
         )
+        counted = self._counter(
+            "edge_bank_matches_counted",
+            "Streams that showed an entry which is only counted, once an entry.",
+            "bank",
+            "source",
+        )
         incidents = self._counter(
             "edge_flags",
             "FLAGs and withheld CUTs, by whether they opened an incident or went on one.",
@@ -124,6 +130,7 @@ class PrometheusBackend:
         self._on(records.JudgedTooLate, lambda _: verdicts.labels(Action.CUT.value, "over").inc())
         self._on(records.NotJudged, lambda record: not_judged.labels(record.reason).inc(record.count))
         self._on(records.TimestampsWrong, lambda record: stamps.labels(record.how.value).inc())
+        self._on(records.MatchCounted, lambda record: counted.labels(record.bank, record.source).inc())
         self._on(records.BankEntryRanAway, lambda record: quarantined.inc(record.quarantined))
 
     def _count_cuts(self) -> None:

@@ -13,7 +13,7 @@ from grpc_tools import protoc
 PROTOS = Path(__file__).resolve().parents[2] / "protos"
 PINNED = {
     "gate": "b9f9518562e833b6c7e8f95f5cca2c5d7e85f8e281af6a4c702d83484bdc3c50",
-    "operator": "58aaededeb05a5005732543f22291aea894607b756f05c8739dbcf1452ef2a80",
+    "operator": "d9764043a341b97a99892e42bc1c16f6574119ccb78c5e6f0756656e84f626d0",
 }
 
 

@@ -201,6 +201,29 @@ def test_entry_that_may_only_flag_does_not_cut() -> None:
     assert decider.decide((found,), 0, near_match=True).action is Action.FLAG
 
 
+@given(
+    st.lists(
+        st.tuples(st.booleans(), st.booleans(), st.booleans(), st.floats(0, 1), st.sampled_from(list(Action)))
+    )
+)
+def test_footage_that_is_only_counted_changes_no_decision(
+    samples: list[tuple[bool, bool, bool, float, Action]],
+) -> None:
+    settings = policy(match=MatchPolicy(sound_action=Action.FLAG))
+    plain, counting = Decider(settings), Decider(settings)
+    for n, (counted, heard, near, score, at_most) in enumerate(samples):
+        at_ms = n * 200
+        acts = near and at_most is not Action.PASS
+        signals = (detect(score, at_ms), *((match(at_ms, at_most=at_most),) if acts else ()))
+        lent = match(at_ms, entry="lent", at_most=Action.PASS)
+        more = ((lent,) if counted else ()) + ((replace(lent, source=SignalSource.AUDIO),) if heard else ())
+        expected = plain.decide(signals, at_ms, near_match=acts)
+        found = counting.decide((*more, *signals), at_ms, near_match=acts)
+        assert [s for s in found.signals if s.at_most is not Action.PASS] == list(expected.signals)
+        assert replace(found, signals=()) == replace(expected, signals=())
+        assert set(more) <= set(found.signals)
+
+
 def test_words_for_people_decide_nothing() -> None:
     decider = Decider(policy())
     found = replace(match(0), detail="bank=b hits=3/5 at_most=flag")

@@ -186,6 +186,17 @@ def test_an_open_bank_survives_compaction_by_another_process(tmp_path: Path) -> 
     assert [c.entry for c in matcher.query_hash(query)] == ["a", "b"]
 
 
+def test_entries_that_are_only_counted_crowd_out_no_other(tmp_path: Path) -> None:
+    near, bits = PdqHasher().hash(picture(1)).bits, flipped(PdqHasher().hash(picture(1)).bits, 20)
+    lent = [image(f"lent{i}", near) for i in range(MAX_CANDIDATES + 1)]
+    Bank.create(tmp_path / "lent", BankInfo(opinion=BankPurpose.COUNT)).add_footage(lent)
+    Bank.create(tmp_path / "known").add_footage([image("known", bits)])
+    found = Matcher.open(tmp_path).query(picture(1))
+    assert len(found) == MAX_CANDIDATES
+    assert found[0].entry == "known"
+    assert {c.purpose for c in found[1:]} == {BankPurpose.COUNT}
+
+
 def test_answers_are_bounded(tmp_path: Path) -> None:
     bits = np.random.default_rng(5).bytes(32)
     bank = Bank.create(tmp_path / "known")

@@ -194,6 +194,13 @@ def test_entries_that_may_not_cut_say_so() -> None:
         assert signal.detail.endswith("at_most=flag")
 
 
+def test_entries_that_are_only_counted_ask_for_nothing_also_when_quarantined() -> None:
+    for quarantined in (False, True):
+        counted = at("i", None, purpose=BankPurpose.COUNT, quarantined=quarantined)
+        (signal,) = MatchVote(1).add_candidates(0, [counted])
+        assert signal.at_most is Action.PASS
+
+
 def test_a_signal_carries_the_severity_of_its_bank() -> None:
     (signal,) = MatchVote(1).add_candidates(0, [at("i", None, severity=BankSeverity.CRITICAL)])
     assert signal.severity is BankSeverity.CRITICAL

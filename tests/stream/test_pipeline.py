@@ -15,7 +15,7 @@ import pytest
 from edge.clock import SystemClock
 from edge.detect import Detector, PlaneScaler, default_model_directory
 from edge.domain import Action, Codec, Tier, new_stream_id
-from edge.match import Bank, Entry, EntryKind, Footage, HashRun, Matcher, PdqHasher
+from edge.match import Bank, BankInfo, BankPurpose, Entry, EntryKind, Footage, HashRun, Matcher, PdqHasher
 from edge.policy import CategoryPolicy, EvidencePolicy, LookPolicy, Mode, Policy, TierPolicy
 from edge.reasons import DegradedReason
 from edge.stream import Decoder, StreamPipeline, open_media_file
@@ -286,7 +286,11 @@ def test_real_fight_is_cut_or_flagged_and_replays_to_the_same(fight_clip: Path) 
     assert first == replay()
 
 
-def test_known_footage_is_cut_when_it_is_filmed_from_a_screen(tmp_path: Path, watch: Watch) -> None:
+@pytest.mark.parametrize("counted", [False, True])
+def test_known_footage_is_cut_when_it_is_filmed_from_a_screen(
+    tmp_path: Path, watch: Watch, counted: bool
+) -> None:
+    """Also where a bank whose matches are only counted has the whole frame."""
     hasher, frames_a_picture = PdqHasher(), 6
     runs = tuple(HashRun(hasher.hash(picture(n)).bits, start_ms=n * 200, span_ms=166) for n in range(15))
     Bank.create(tmp_path / "known").add_footage([Footage(Entry("film", EntryKind.VIDEO), runs)])
@@ -297,11 +301,38 @@ def test_known_footage_is_cut_when_it_is_filmed_from_a_screen(tmp_path: Path, wa
         picture=lambda n, height, width: filmed(picture(n // frames_a_picture), corners, height, width),
         options=ZERO_LATENCY,
     )
+    if counted:
+        info = BankInfo(opinion=BankPurpose.COUNT)
+        frames = [hasher.hash(filmed(picture(n), corners, 360, 640)).bits for n in range(15)]
+        lent = tuple(HashRun(bits, start_ms=n * 200, span_ms=166) for n, bits in enumerate(frames))
+        Bank.create(tmp_path / "lent", info).add_footage([Footage(Entry("lent", EntryKind.VIDEO), lent)])
     watched = watch(media, matcher=Matcher.open(tmp_path)).feed(media.units, end=True)
     cut = next(j.verdict for j in watched.judgements if j.verdict.action is Action.CUT)
     assert cut.reason == "match"
     assert "film" in {signal.entry for signal in cut.signals}
     assert cut.pts_ms < 3000
+    seen = {s.bank for j in watched.judgements for s in j.verdict.signals if s.at_most is Action.PASS}
+    assert seen == ({"lent"} if counted else set())
+
+
+def test_footage_that_is_only_counted_is_in_the_verdict_and_changes_nothing(
+    tmp_path: Path, watch: Watch
+) -> None:
+    media = encode(frames=90, size=(360, 640), picture=lambda n, *_: picture(n // 6), options=ZERO_LATENCY)
+    runs = [HashRun(PdqHasher().hash(picture(n)).bits, start_ms=n * 200, span_ms=166) for n in range(15)]
+    lent = Bank.create(tmp_path / "lent", BankInfo(opinion=BankPurpose.COUNT))
+    lent.add_footage([Footage(Entry("film", EntryKind.VIDEO), tuple(runs))])
+    plain = watch(media).feed(media.units, end=True)
+    watched = watch(media, matcher=Matcher.open(tmp_path)).feed(media.units, end=True)
+    found = [j.verdict for j in watched.judgements]
+    assert {(s.bank, s.entry) for v in found for s in v.signals if s.at_most is Action.PASS} == {
+        ("lent", "film")
+    }
+    assert not any(j.near_match for j in watched.judgements)
+    for one, other in zip(watched.judgements, plain.judgements, strict=True):
+        assert (one.verdict.action, one.verdict.cleared_pts_ms, one.tier, one.score) == (
+            *(other.verdict.action, other.verdict.cleared_pts_ms, other.tier, other.score),
+        )
 
 
 @pytest.mark.parametrize("alert", [True, False])

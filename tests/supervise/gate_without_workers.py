@@ -81,12 +81,13 @@ class Bench:
         """An operator blocks the broadcaster for a minute."""
         await self.gate.actions.add_block(SubjectKind.BROADCASTER, broadcaster, "", 60_000, "test", "test")
 
-    def judged(self, stream_id: str, action: Action = Action.CUT) -> None:
+    def judged(self, stream_id: str, action: Action = Action.CUT, *signals: gate_pb2.Signal) -> None:
         verdict = gate_pb2.Verdict(
             action=gate_pb2.Action.Value(f"ACTION_{action.name}"),
             category="fight",
             reason="detector",
             score=0.99,
+            signals=signals,
         )
         judged = worker_pb2.Judged(stream_id=stream_id, verdict=verdict)
         self.gate._worker_events.on_worker_event(worker_pb2.FromWorker(judged=judged))

@@ -54,6 +54,7 @@ ONE_OF_EACH: tuple[Record, ...] = (
     records.NotPassed(Action.CUT, "detector", 30.0),
     records.JudgedTooLate("st_1"),
     records.NotJudged("st_1", "late", 4),
+    records.MatchCounted("st_1", "lent", "clip", "match"),
     records.BankEntryRanAway("known", "card", 2, quarantined=True),
     records.BankEntryRanAway("known", "song", 2, quarantined=False),
     records.TaskFailed("Gate._sweep"),

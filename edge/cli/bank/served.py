@@ -92,7 +92,18 @@ def list_banks(*, connection: GateConnection, as_json: JsonOption = False) -> No
         )
         return
     print_table(
-        ("bank", "opinion", "severity", "label", "entries", "disabled", "quarantined", "hits", "state"),
+        (
+            "bank",
+            "opinion",
+            "severity",
+            "label",
+            "entries",
+            "disabled",
+            "quarantined",
+            "hits",
+            "counted",
+            "state",
+        ),
         (
             (
                 bank.name,
@@ -103,6 +114,7 @@ def list_banks(*, connection: GateConnection, as_json: JsonOption = False) -> No
                 bank.disabled,
                 bank.quarantined,
                 bank.hits.incidents,
+                bank.hits.counted,
                 bank.problem or ("" if bank.enabled else "off"),
             )
             for bank in found.banks
@@ -137,8 +149,11 @@ def list_entries(
         print_json({"bank": bank_as_dict(found.bank), "entries": entries, "next": found.next or None})
         return
     print_table(
-        ("entry", "kind", "label", "source", "hits", "state"),
-        ((e.id, e.kind, e.label, e.source, e.hits.incidents, _state(e)) for e in found.entries),
+        ("entry", "kind", "label", "source", "hits", "counted", "state"),
+        (
+            (e.id, e.kind, e.label, e.source, e.hits.incidents, e.hits.counted, _state(e))
+            for e in found.entries
+        ),
         "no entries",
     )
     if found.next:
@@ -206,6 +221,7 @@ def _hits(hits: operator_pb2.BankHits) -> dict[str, Any]:
         "overturned": hits.overturned,
         "last_wall_ms": hits.last_wall_ms or None,
         "last_incident_id": hits.last_incident_id or None,
+        "counted": hits.counted,
     }
 
 

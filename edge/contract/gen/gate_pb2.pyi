@@ -582,7 +582,7 @@ class Signal(_message.Message):
     """Severity of that bank: `low`, `medium`, `high` or `critical`; empty without one."""
     at_most: Global___Action.ValueType
     """The strongest action that the signal allows. FLAG when its bank is only for review or its entry
-    is quarantined. UNSPECIFIED from a gate older than this field.
+    is quarantined. PASS when it is only counted. UNSPECIFIED from a gate older than this field.
     """
     begin_pts_ms: _builtins.int
     """Media time of the oldest sample that voted for it (match), milliseconds. Unset where it is of one sample."""

@@ -2944,6 +2944,7 @@ class BankHits(_message.Message):
     OVERTURNED_FIELD_NUMBER: _builtins.int
     LAST_WALL_MS_FIELD_NUMBER: _builtins.int
     LAST_INCIDENT_ID_FIELD_NUMBER: _builtins.int
+    COUNTED_FIELD_NUMBER: _builtins.int
     incidents: _builtins.int
     """Incidents."""
     overturned: _builtins.int
@@ -2952,6 +2953,8 @@ class BankHits(_message.Message):
     """When the newest of them began, milliseconds since the Unix epoch; 0 without one."""
     last_incident_id: _builtins.str
     """The newest of them; empty without one."""
+    counted: _builtins.int
+    """Streams that showed it and for which it was only counted, on this gate since it started."""
     def __init__(
         self,
         *,
@@ -2959,10 +2962,11 @@ class BankHits(_message.Message):
         overturned: _builtins.int = ...,
         last_wall_ms: _builtins.int = ...,
         last_incident_id: _builtins.str = ...,
+        counted: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["incidents", b"incidents", "last_incident_id", b"last_incident_id", "last_wall_ms", b"last_wall_ms", "overturned", b"overturned"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counted", b"counted", "incidents", b"incidents", "last_incident_id", b"last_incident_id", "last_wall_ms", b"last_wall_ms", "overturned", b"overturned"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -3045,7 +3049,7 @@ class Bank(_message.Message):
     name: _builtins.str
     """Its name."""
     opinion: _builtins.str
-    """What a match means: `violating`, `benign` or `investigate`."""
+    """What a match means: `violating`, `benign`, `investigate` or `count`."""
     severity: _builtins.str
     """`low`, `medium`, `high` or `critical`."""
     label: _builtins.str

@@ -33,7 +33,14 @@ from edge.telemetry.records.cuts import (
     ViolationHeld,
     ViolationRecorded,
 )
-from edge.telemetry.records.judging import BankEntryRanAway, JudgedTooLate, NotJudged, NotPassed, Passed
+from edge.telemetry.records.judging import (
+    BankEntryRanAway,
+    JudgedTooLate,
+    MatchCounted,
+    NotJudged,
+    NotPassed,
+    Passed,
+)
 from edge.telemetry.records.parts import (
     AlarmCleared,
     AlarmRaised,
@@ -154,6 +161,7 @@ __all__ = [
     "LedgerRefused",
     "LedgerRowsUnknown",
     "MarkLost",
+    "MatchCounted",
     "MatchingFailed",
     "ModelChanged",
     "NameResembles",

@@ -43,6 +43,17 @@ class NotJudged(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class MatchCounted(Record):
+    """A stream showed footage that is only counted. Reported once for an entry and source."""
+
+    stream_id: str
+    bank: str
+    entry: str
+    source: str
+    """``match`` or ``sound``."""
+
+
+@dataclass(frozen=True, slots=True)
 class BankEntryRanAway(Record):
     """A bank entry matches too many streams to be right."""
 
