@@ -1,12 +1,9 @@
-"""The gate: assembles its parts, starts them, maintains them and stops them."""
+"""The gate: assembles its parts, starts them, answers hooks and servicers, and stops its parts."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Iterator, Mapping
-
-import structlog
 
 from edge import confusables
 from edge.background import BackgroundTasks, task_health
@@ -14,12 +11,12 @@ from edge.clock import Clock
 from edge.config import Settings
 from edge.contract.gen import worker_pb2
 from edge.domain import Block, Publish, StreamId
-from edge.errors import CapacityExceeded, GateError, LedgerUnavailable
+from edge.errors import CapacityExceeded
 from edge.evidence import INCOMING
 from edge.evidence.bucket_store import BucketStore
 from edge.evidence.contained_thumbnails import ThumbnailProcess
 from edge.fleet.gate_link import GateLink
-from edge.ledger import AdmissionView, DurableLedger, FleetFeed
+from edge.ledger import AdmissionView, DurableLedger
 from edge.match import RecentFootage
 from edge.policy import MAX_REOPEN_MS, Policy
 from edge.pullers.limits import PullLimits
@@ -45,8 +42,8 @@ from edge.supervise.enforcer import Enforcer
 from edge.supervise.evidence_keeper import EvidenceKeeper
 from edge.supervise.evidence_mirror import EvidenceMirror
 from edge.supervise.evidence_reading import EvidenceReading
-from edge.supervise.expiry import Expiry
 from edge.supervise.failure_policy import FailureResponse
+from edge.supervise.fleet_news import FleetNews
 from edge.supervise.incident_feed import IncidentFeed
 from edge.supervise.journal_care import JournalCare
 from edge.supervise.kept_media import KeptMedia
@@ -56,24 +53,18 @@ from edge.supervise.live_stream import LiveStream
 from edge.supervise.model_swap import ModelSwap
 from edge.supervise.policy_in_force import PolicyInForce
 from edge.supervise.registry import Registry
-from edge.supervise.response_queue import ResponseQueue
 from edge.supervise.review_queue import ReviewQueue
 from edge.supervise.reviews import ReviewActions
 from edge.supervise.stream_feed import StreamFeed
 from edge.supervise.stream_journal import StreamJournal
 from edge.supervise.stream_router import StreamRouter
 from edge.supervise.thumbnails import Thumbnails
+from edge.supervise.upkeep import Upkeep
 from edge.supervise.usage_counter import UsageCounter
 from edge.supervise.worker_events import WorkerEventHandler
 from edge.supervise.worker_folders import WorkerFolders
 from edge.telemetry.records import (
-    Announced,
-    CallBroken,
     EndUnknown,
-    LedgerRowsUnknown,
-    PoolSnapshot,
-    Record,
-    ReviewsWaiting,
     ServerNoticed,
     StreamsRestored,
     StreamsUnwatched,
@@ -82,27 +73,14 @@ from edge.telemetry.records import (
 )
 from edge.telemetry.telemetry import Telemetry
 from edge.turns import in_turns
-from edge.workers.memory import GIVE_BACK_MS, give_back
 from edge.workers.pool import WorkerPool
 from edge.workers.settings import WorkerSettings
 
-_SWEEP_S = 1.0
-_GIVE_BACK_SWEEPS = round(GIVE_BACK_MS / 1000 / _SWEEP_S)
-_USAGE_SWEEPS = 600
-_REVIEWS_SWEEPS = 10
-_MODEL_S = 600.0
-_RECENT_S = 60.0
 RECENT_FOOTAGE = "recent-footage.bin"
 """File in the data directory: what streams of the last day showed."""
-_PULLED_FACTOR = 20
-"""Factor by which a hooked stream that cannot be pulled is kept longer. Its server has not said that it
-ended."""
 _SETTLE_S = 3.0
-_ANNOUNCE_S = 5.0
 _PEOPLE_MS = 5_000
 """How long an operator's change waits for another writer of the ledger."""
-
-log = structlog.get_logger(__name__)
 
 
 class Gate:
@@ -110,7 +88,7 @@ class Gate:
 
     Lives in one event loop, and every method is called from it. Hooks use it as their ``Gatekeeper``.
     Servicers also use ``router``, ``actions``, ``reviews``, ``queue``, ``evidence``, ``incident_feed``,
-    ``stream_feed``, ``live_media``, ``thumbnails`` and ``model_swap``.
+    ``stream_feed``, ``live_media``, ``thumbnails`` and ``model_swap``. ``upkeep`` is its periodic work.
     """
 
     def __init__(
@@ -256,7 +234,19 @@ class Gate:
             self.alarms,
             clock,
         )
-        self._feed: FleetFeed | None = None
+        self.upkeep = Upkeep(
+            context,
+            self.router,
+            self._enforcer,
+            self._banks,
+            self.model_swap,
+            self._journal_care,
+            self._usage,
+            self._recent,
+            self.reviews.settle_unreviewed,
+            self.wants_pull,
+        )
+        self._fleet = FleetNews(context, self._blocks_changed, self.actions.apply_policy)
         self._task_health = task_health()
         self._task_health.listen(lambda name: telemetry.report(TaskFailed(name)))
 
@@ -293,63 +283,17 @@ class Gate:
         await self._restore()
         await self._journal_care.look()
         self._enforcer.ongoing.restore(await self.executor.call(self.ledger.going_on, now - MAX_REOPEN_MS))
-        self._tasks.keep(self._sweep)
-        self._tasks.keep(self._keep_ledger)
-        self._tasks.keep(self._end_what_is_due)
-        self._tasks.keep(self._look_after_model, needed=False)
+        self.upkeep.start(self._tasks)
         self._tasks.keep(self._folders.watch, needed=False)
-        self._tasks.keep(self._keep_recent, needed=False)
         self._tasks.keep(self.reviews.work.run, needed=False)
         self._tasks.keep(self.evidence_keeper.watch, needed=False)
         if self._mirror is not None:
             self._tasks.keep(self._mirror.watch, needed=False)
-        if self.ledger.shared:
-            loop = asyncio.get_running_loop()
-
-            def take(blocks: tuple[Block, ...]) -> None:
-                loop.call_soon_threadsafe(self._blocks_changed, blocks)
-
-            def take_policy(policy: Policy) -> None:
-                loop.call_soon_threadsafe(self.actions.apply_policy, policy)
-
-            def failed(error: Exception) -> None:
-                loop.call_soon_threadsafe(self._task_health.failed, "FleetFeed", error)
-
-            def news_away(away: bool) -> None:
-                loop.call_soon_threadsafe(self.executor.news_away, away)
-
-            def report_soon(record: Record) -> None:
-                loop.call_soon_threadsafe(self.telemetry.report, record)
-
-            self._feed = FleetFeed(
-                self.ledger,
-                take,
-                since=known,
-                on_policy=take_policy,
-                policy_version=context.policy.version,
-                on_failure=failed,
-                on_away=news_away,
-                report=report_soon,
-            )
-            self._feed.start()
+        self._fleet.start(known)
 
     def announce(self, listening: str) -> None:
         """Tells the fleet where this gate is reached. ``listening``: the address that gRPC listens on."""
-        fleet, tls = self.settings.fleet, self.settings.grpc.tls_cert is not None
-        if self.ledger.shared or fleet.address is not None:
-            self._tasks.start(self._announce(fleet.url(listening, tls=tls)))
-
-    async def _announce(self, url: str) -> None:
-        while True:
-            try:
-                if await self.executor.person(
-                    self._context.operator_ledger.announce_gate, url, self.clock.wall_ms()
-                ):
-                    self.telemetry.report(Announced(url))
-                return
-            except LedgerUnavailable as error:
-                log.warning("other gates do not know yet where this one is", error=str(error))
-            await asyncio.sleep(_ANNOUNCE_S)
+        self._fleet.announce(listening, self._tasks)
 
     async def _prepare_pullers(self) -> None:
         if self._pulled_servers:
@@ -384,8 +328,7 @@ class Gate:
         self.stream_feed.close()
         self.live_media.close()
         await self.thumbnails.stop()
-        if self._feed is not None:
-            await asyncio.to_thread(self._feed.stop)
+        await self._fleet.stop()
         await self._enforcer.settle(_SETTLE_S)
         self._context.stopped = True
         await self._enforcer.settle(_SETTLE_S)
@@ -397,8 +340,7 @@ class Gate:
         await self.link.close()
         await self._pullers.stop()
         await self.pool.stop()
-        await self._write_usage()
-        await self._save_recent()
+        await self.upkeep.write_rest()
         self._stream_journal.close()
         self.executor.close()
         self._context.telemetry.flush()
@@ -487,118 +429,12 @@ class Gate:
         stream = self.registry.find(stream_id)
         return stream is not None and stream.responses is not None and not stream.responses.closed
 
-    # Called once a second.
-
-    async def _sweep(self) -> None:
-        """Reports measurements and forgets admitted streams that nobody watches, once a second."""
-        for number in itertools.count(1):
-            await asyncio.sleep(_SWEEP_S)
-            if number % _GIVE_BACK_SWEEPS == 0:
-                give_back()
-            self._measure()
-            self._enforcer.sweep()
-            self._context.telemetry.flush()
-            await self._forget_unwatched()
-
-    async def _keep_ledger(self) -> None:
-        """Moves the journal into the ledger when the ledger is back. It may wait for the ledger; a sweep
-        may not."""
-        while True:
-            await asyncio.sleep(_SWEEP_S)
-            try:
-                probe = self.ledger.probe if self.executor.down else self.ledger.reconcile
-                for block in await self.executor.call(probe):
-                    self._context.view.update(block)
-            except GateError as error:
-                log.warning("the journal waits for the ledger", error=str(error))
-            await self._journal_care.look()
-
-    async def _end_what_is_due(self) -> None:
-        """A service of its own, so that nothing here keeps the journal from the ledger."""
-        endings = Expiry(self._context, self.reviews.settle_unreviewed)
-        for number in itertools.count(1):
-            await asyncio.sleep(_SWEEP_S)
-            if number % _USAGE_SWEEPS == 0:
-                await self._write_usage()
-            if number % _REVIEWS_SWEEPS == 1:
-                await self._measure_reviews()
-            await endings.sweep()
-
-    async def _keep_recent(self) -> None:
-        while True:
-            await asyncio.sleep(_RECENT_S)
-            await self._save_recent()
-
-    async def _save_recent(self) -> None:
-        try:
-            await asyncio.to_thread(self._recent.save)
-        except OSError as error:
-            log.warning("recent footage waits for the disk", error=str(error))
-
-    async def _look_after_model(self) -> None:
-        while True:
-            await self.model_swap.look_after()
-            await asyncio.sleep(_MODEL_S)
-
-    async def _forget_unwatched(self) -> None:
-        limit = self.settings.limits.unwatched_ms
-        now = self.clock.monotonic_ms()
-        async for stream in in_turns(self.registry):
-            if stream.responses is not None:
-                self._end_if_silent(stream, stream.responses)
-                continue
-            if now - stream.idle_since_ms <= limit:
-                continue
-            if stream.is_unused:
-                pulled = stream.url is not None and not stream.life.caller_is_done
-                if not pulled or now - stream.idle_since_ms > _PULLED_FACTOR * limit:
-                    self.router.ends.forget(stream, EndReason.UNWATCHED)
-            elif stream.cutting and not self.wants_pull(stream.publish.server):
-                self._enforcer.abandon(stream)
-
-    def _end_if_silent(self, stream: LiveStream, responses: ResponseQueue) -> None:
-        """Ends the call of a caller that pushes nothing, so that it does not hold its place for ever."""
-        limit = self.settings.limits.push_stall_ms
-        silent_ms = self.clock.monotonic_ms() - stream.fed_ms
-        if stream.url is not None or stream.cutting or responses.closed or silent_ms <= limit:
-            return
-        self.telemetry.report(CallBroken("no_media"))
-        self.router.silent(stream)
-
-    async def _write_usage(self) -> None:
-        counted = self._usage.take()
-        if counted is None:
-            return
-        try:
-            await self.executor.call(self.ledger.record_usage, counted, self.clock.wall_ms())
-        except GateError as error:
-            log.warning("usage waits for the ledger", error=str(error))
-            self._usage.put_back(counted)
-
-    async def _measure_reviews(self) -> None:
-        """Says how long the oldest incident has waited for people."""
-        try:
-            counted = await self.executor.call(self.ledger.waiting_by_state)
-        except GateError as error:
-            log.warning("nobody knows which incidents wait", error=str(error))
-            return
-        now = self.clock.wall_ms()
-        self.telemetry.report(
-            ReviewsWaiting(
-                {state.value: each.incidents for state, each in counted.items()},
-                {
-                    state.value: max(0, now - (now if each.oldest_ms is None else each.oldest_ms)) / 1000
-                    for state, each in counted.items()
-                },
-            )
-        )
-
     def health(self) -> Iterator[str]:
         """Yields what is not as it should be, a line each."""
         yield from (f"alarm: {line}" for line in self.alarms.lines())
         yield from self._context.containment.lines()
         yield from self._task_health.lines()
-        if self._feed is not None and self._feed.down:
+        if self._fleet.down:
             yield "task: FleetFeed is down, it is begun again"
         up, wanted = self.pool.places
         if up < wanted:
@@ -610,28 +446,10 @@ class Gate:
             yield "the gate is stopping"
         for name in self._task_health.needed_down():
             yield f"task: {name} is down"
-        if self._feed is not None and self._feed.down:
+        if self._fleet.down:
             yield "task: FleetFeed is down"
         if not self.pool.places[0]:
             yield "workers: none is up"
-
-    def _measure(self) -> None:
-        pool = self.pool
-        for table, rows in self.ledger.unknown_rows.counts().items():
-            self.telemetry.report(LedgerRowsUnknown(table, rows))
-        self._banks.workers_report(pool.banks_unreadable, pool.matching_failed)
-        self._context.telemetry.report(
-            PoolSnapshot(
-                workers=pool.loads(),
-                streams_by_tier=pool.streams_by_tier(),
-                preempted=pool.preempted,
-                frames_decoded=pool.decoded,
-                samples_judged=pool.judged,
-                bank_hashes=pool.bank_hashes,
-                banks_unreadable=max(pool.banks_unreadable, self._banks.unreadable),
-                bank_searches_cut_short=pool.bank_searches_cut_short,
-            )
-        )
 
 
 def _pull_settings(settings: Settings) -> PullSettings:

@@ -150,11 +150,11 @@ async def test_a_call_without_open_and_one_without_media_end(tmp_path: Path) -> 
         without_media = stub.Watch()  # type: ignore[call-arg]  # it writes by itself
         await without_media.write(opening(answer.stream_id))
         await bench.until(lambda: bench.gate.registry.get(answer.stream_id).responses is not None)
-        await bench.gate._forget_unwatched()
+        await bench.gate.upkeep.forget_unwatched()
         stream = bench.gate.registry.get(answer.stream_id)
         assert stream.responses is not None, "it has some time"
         stream.fed_ms -= HOUR_MS + 1
-        await bench.gate._forget_unwatched()
+        await bench.gate.upkeep.forget_unwatched()
         assert await asyncio.wait_for(without_media.code(), PATIENCE_S) is grpc.StatusCode.DEADLINE_EXCEEDED
         assert "limits.push_stall_ms" in await without_media.details()
         assert bench.recorded.of(CallBroken) == [CallBroken("no_open"), CallBroken("no_media")]

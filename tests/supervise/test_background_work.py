@@ -65,7 +65,7 @@ async def test_every_service_of_the_gate_is_begun_again(
                 begun.append(name)
                 raise ValueError(name)
 
-            monkeypatch.setattr(gate, name, service)
+            monkeypatch.setattr(gate.upkeep, name, service)
 
         names = {"_sweep", "_keep_ledger", "_look_after_model"}
         for name in names:

@@ -106,8 +106,8 @@ async def test_a_sweep_and_a_page_of_10000_streams(tmp_path: Path, monkeypatch: 
         watched(bench, MANY)
 
         async def look() -> None:
-            bench.gate._measure()
-            await bench.gate._forget_unwatched()
+            bench.gate.upkeep.measure()
+            await bench.gate.upkeep.forget_unwatched()
             bench.gate.registry.page(1000, "")
 
         confusables._prototypes.cache_clear()

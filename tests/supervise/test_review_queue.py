@@ -189,7 +189,7 @@ async def test_first_looks_undone_reviews_and_what_waits_are_reported(
         (one, "rita", 5.0),
         (two, "omar", 10.0),
     ]
-    await bench.gate._measure_reviews()
+    await bench.gate.upkeep.measure_reviews()
     [waiting] = bench.recorded.of(ReviewsWaiting)
     assert waiting.incidents == {"open": 1, "escalated": 1, "confirmed_once": 0}
     assert waiting.oldest_s == {"open": 10.0, "escalated": 10.0, "confirmed_once": 0.0}

@@ -62,7 +62,7 @@ async def test_a_blocked_stream_that_nobody_watched_is_no_cut(tmp_path: Path, en
         match ends:
             case "lapses":
                 end_unwatched(bench, stream_id)
-                await bench.gate._forget_unwatched()
+                await bench.gate.upkeep.forget_unwatched()
             case "released":
                 bench.gate.router.release(stream_id, PEER)
             case "detached":

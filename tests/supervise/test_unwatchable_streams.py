@@ -239,8 +239,8 @@ async def test_a_call_that_brings_audio_and_no_video_is_cut_unless_the_policy_le
         stream = await pushed(bench)
         bench.gate.router.intake.push_audio(stream, gate_pb2.AudioUnits(codec="aac"))
         stream.fed_ms -= 2 * bench.gate.settings.limits.push_stall_ms
-        await bench.gate._forget_unwatched()
-        await bench.gate._forget_unwatched()
+        await bench.gate.upkeep.forget_unwatched()
+        await bench.gate.upkeep.forget_unwatched()
         assert stream.cutting is (mode is FailureMode.DENY)
         assert len(bench.recorded.of(FailureModeUsed)) == 1
         if mode is FailureMode.DENY:
