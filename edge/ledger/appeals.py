@@ -6,14 +6,14 @@ import dataclasses
 
 import sqlalchemy as sa
 
-from edge.domain import Appeal, AppealState, IncidentState, SubjectKind, new_id
+from edge.domain import Appeal, AppealState, Block, IncidentState, SubjectKind, new_id
 from edge.errors import Conflict, InvalidInput, LimitExceeded
 from edge.ledger import records
 from edge.ledger.appeal_rows import decide_appeals, read_appeal
 from edge.ledger.base import LedgerBase
 from edge.ledger.blocks import read_block
 from edge.ledger.incidents import read_incident
-from edge.ledger.tables import appeals, blocks
+from edge.ledger.tables import appeals, blocks, incidents, strikes
 from edge.ledger.unknown_rows import readable
 from edge.policy import Policy, ReviewPolicy
 
@@ -126,28 +126,36 @@ def _against(
     incident, block = None, None
     if block_id is not None:
         block = read_block(connection, block_id)
-        incident_id = block.incident_id
+        incident_id = block.incident_id or _struck_for(connection, block)
     if incident_id is not None:
         incident = read_incident(connection, incident_id)
         if incident.state is IncidentState.OVERTURNED:
             raise Conflict(f"incident_id: {incident_id} is overturned already: nothing is left of it")
-        rests = sa.select(blocks.c.id).where(blocks.c.incident_id == incident_id).limit(1)
-        if connection.execute(rests).first() is None:
+        by_hand = sa.select(strikes.c.id).where(strikes.c.incident_id == incident_id)
+        rests = sa.or_(blocks.c.incident_id == incident_id, blocks.c.strike_id.in_(by_hand))
+        began_ms = connection.execute(sa.select(sa.func.max(blocks.c.created_ms)).where(rests)).scalar()
+        if began_ms is None:
             raise Conflict(f"incident_id: no block rests on {incident_id}")
-    elif block is not None and not block.active_at(wall_ms):
-        raise Conflict(f"block_id: {block_id} does not hold any more")
-    if incident is not None:
-        broadcaster, app, began_ms = (
-            incident.publish.broadcaster,
-            incident.publish.app,
-            incident.created_ms,
-        )
+        broadcaster, app = incident.publish.broadcaster, incident.publish.app
         review = policy.for_publish(incident.publish).review
     else:
         assert block is not None
+        if not block.active_at(wall_ms):
+            raise Conflict(f"block_id: {block_id} does not hold any more")
         named = block.subject_kind is SubjectKind.BROADCASTER
         broadcaster, app, began_ms = block.subject if named else "", block.app, block.created_ms
         review = policy.for_app(app).review
     if wall_ms - began_ms > review.appeal_ms:
         raise LimitExceeded("appeal, time since the block began", review.appeal_ms, wall_ms - began_ms, "ms")
     return Appeal(new_id("ap"), incident_id, block_id, broadcaster, app, "", wall_ms, ""), review
+
+
+def _struck_for(connection: sa.Connection, block: Block) -> str | None:
+    """The incident that a person gave the block's strike for. None where no review can decide it any more."""
+    query = (
+        sa.select(strikes.c.incident_id)
+        .join(incidents, incidents.c.id == strikes.c.incident_id)
+        .where(strikes.c.id == block.strike_id, incidents.c.state != IncidentState.OVERTURNED.value)
+    )
+    found: str | None = connection.execute(query).scalar()
+    return found

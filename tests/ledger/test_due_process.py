@@ -295,6 +295,28 @@ def test_strikes_by_hand_climb_the_same_ladder(ledger: DurableLedger, make_incid
     assert ledger.strikes(broadcaster="anna", include_pardoned=False)[0].category == "spam"
 
 
+@pytest.mark.parametrize("against", ["incident", "block"])
+def test_appeal_against_a_strike_by_hand_counts_for_what_the_person_saw(
+    ledger: DurableLedger, make_incident: MakeIncident, against: str
+) -> None:
+    flag = make_incident(action=Action.FLAG, created_ms=NOW)
+    ledger.record_incident(flag, NOW)
+    with pytest.raises(Conflict, match="no block rests on"):
+        ledger.file_appeal("not me", "shop", NOW, POLICY, incident_id=flag.id)
+    struck_ms = NOW + POLICY.review.appeal_ms
+    _, made = ledger.add_strike(
+        POLICY, "", "", "", Severity.NORMAL, "seen", "rita", struck_ms, incident_id=flag.id
+    )
+    named = {"incident_id": flag.id} if against == "incident" else {"block_id": made[0].id}
+    appeal = ledger.file_appeal("not me", "shop", struck_ms + 1, POLICY, **named)
+    assert (appeal.incident_id, appeal.broadcaster) == (flag.id, flag.publish.broadcaster)
+    _, lifted = ledger.review(flag.id, IncidentState.OVERTURNED, "a play", "omar", struck_ms + 2, POLICY)
+    assert {each.id for each in lifted} == {each.id for each in made}
+    assert ledger.appeal(appeal.id).state is AppealState.GRANTED
+    _, (again,) = ledger.add_strike(POLICY, "anna", "", "x", Severity.NORMAL, "seen", "rita", struck_ms + 3)
+    assert ledger.file_appeal("no", "shop", struck_ms + 4, POLICY, block_id=again.id).incident_id is None
+
+
 def test_what_the_policy_links_is_blocked_together(
     ledger: DurableLedger, make_incident: MakeIncident
 ) -> None:
