@@ -13,10 +13,10 @@ import resource
 import socket
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import unquote
 
 from edge.errors import NoPlace
@@ -25,9 +25,12 @@ from edge.places import Places, network_of
 PER_ADDRESS: Final = "grpc_per_address"
 ALL: Final = "grpc_connections"
 FAILING: Final = "failing"
+SHUT_OUT: Final = "shut_out"
 _LOOK_S: Final = 1.0
 _HURRY_S: Final = 0.1
 """The pause while a good part of all places is taken."""
+_FEW: Final = 1000
+"""Sockets that are looked at in a few milliseconds."""
 _DESCRIPTORS: Final = Path("/proc/self/fd")
 
 Peer = tuple[str, int]
@@ -104,11 +107,26 @@ class ConnectionBound:
         self.ended.clear()
         return gone
 
+    def idle(self, peers: Iterable[Peer]) -> Iterator[Peer]:
+        """Yields those that have no call of the Gate service."""
+        return (peer for peer in peers if peer not in self.busy)
+
     def _note(self, peer: Peer) -> None:
         if peer in self.busy:
             self.places.busy(peer)
         else:
             self.places.idle(peer)
+
+
+class Door(Protocol):
+    """Who may connect at all."""
+
+    many_come: bool
+    """Whether to look often."""
+
+    def look(self, connected: Collection[Peer]) -> Iterable[Peer]:
+        """Returns those who may not be here."""
+        ...
 
 
 class GrpcConnections:
@@ -124,7 +142,9 @@ class GrpcConnections:
         most: int,
         ended: Callable[[str], None],
         hurry: asyncio.Event | None = None,
+        door: Door | None = None,
     ) -> None:
+        self._door = door
         self._hurry = hurry or asyncio.Event()
         self._bound = bound
         self._port = port
@@ -137,13 +157,18 @@ class GrpcConnections:
         """Looks once a second, and more often while places get scarce or one has to go. Cancel it to end
         it."""
         while True:
+            # Calls of one that has to go come on until it is gone, and a thread waits its turn for long.
+            at_once = self._hurry.is_set() and len(self._known) <= _FEW
             self._hurry.clear()
-            connected = await asyncio.to_thread(self._connected)
-            for peer, cause in self._bound.surplus(connected).items():
+            connected = self._connected() if at_once else await asyncio.to_thread(self._connected)
+            gone = self._bound.surplus(connected)
+            if self._door is not None:
+                gone = dict.fromkeys(self._bound.idle(self._door.look(connected)), SHUT_OUT) | gone
+            for peer, cause in gone.items():
                 if self._shut_down(connected[peer], peer):
                     self._ended(cause)
             await asyncio.sleep(_HURRY_S)
-            if len(connected) <= self._most // 2:
+            if len(connected) <= self._most // 2 and not (self._door and self._door.many_come):
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_LOOK_S - _HURRY_S):
                         await self._hurry.wait()

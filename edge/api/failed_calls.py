@@ -15,6 +15,7 @@ from typing import Final
 
 from edge.allowance import MAX_KEYS, Allowance
 from edge.api.connections import Peer, peer_of
+from edge.api.strangers import Strangers
 from edge.clock import Clock
 from edge.places import network_of
 
@@ -38,6 +39,7 @@ class FailedCalls:
     given back before anybody watched it."""
     ended: set[Peer] = field(default_factory=set)
     """Connections that owe too much. They are removed once they are gone."""
+    strangers: Strangers = field(default_factory=Strangers)
 
     def failed(self, peer: str, now_ms: float, *, urgent: bool) -> float:
         """Charges a call in vain. Returns how many milliseconds its answer has to wait.
@@ -55,18 +57,23 @@ class FailedCalls:
             self._of_network.charge(network, now_ms)
             owed_ms = max(owed_ms, self._of_network.debt_ms(network, now_ms))
         if not urgent:
-            self._end_if(key, owed_ms)
+            self._end_if(key, owed_ms, now_ms)
         return min(owed_ms, MOST_URGENT_WAIT_MS if urgent else MOST_WAIT_MS)
 
     def succeeded(self, peer: str) -> None:
         """A call was valid."""
         self._of_connection.give_back(peer_of(peer))
+        self.signed_in(peer)
+
+    def signed_in(self, peer: str) -> None:
+        """A call may have failed, but not for want of a token or a certificate."""
+        self.strangers.served(peer_of(peer)[0])
 
     def unused(self, peer: str, now_ms: float) -> None:
         """Charges an Admit for which there was no free place, or whose stream is given back unwatched."""
         if (key := peer_of(peer))[1]:
             self._unused.charge(key, now_ms)
-            self._end_if(key, self._unused.debt_ms(key, now_ms))
+            self._end_if(key, self._unused.debt_ms(key, now_ms), now_ms)
 
     def used(self, peer: str) -> None:
         """An admitted stream is watched."""
@@ -77,10 +84,11 @@ class FailedCalls:
         """How long an Admit has to wait before it is looked at."""
         return min(self._unused.debt_ms(peer_of(peer), now_ms), MOST_URGENT_WAIT_MS)
 
-    def _end_if(self, key: Peer, owed_ms: float) -> None:
+    def _end_if(self, key: Peer, owed_ms: float, now_ms: float) -> None:
         # A sum of a thousand parts of a second is not exact.
         if owed_ms > MOST_WAIT_MS - 1.0 and len(self.ended) < MAX_KEYS:
             self.ended.add(key)
+            self.strangers.in_vain(key[0], now_ms)
 
 
 class Turnstile:

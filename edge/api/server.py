@@ -13,6 +13,7 @@ from edge.api.auth import TokenFile
 from edge.api.broken_calls import BrokenCalls
 from edge.api.certificates import Certificates
 from edge.api.connections import BusyPeers, ConnectionBound, GrpcConnections, listeners
+from edge.api.doorkeeper import Doorkeeper
 from edge.api.failed_calls import FailedCalls, Turnstile
 from edge.api.gate_servicer import GateServicer
 from edge.api.grpc_options import server_options
@@ -59,6 +60,7 @@ class GrpcServer:
         self._said: bool | None = None
         self._broken_calls = BrokenCalls(gate.telemetry)
         self._telemetry = gate.telemetry
+        self._clock = gate.clock
         self._busy = BusyPeers()
         self._tasks = BackgroundTasks()
         gate_pb2_grpc.add_GateServicer_to_server(
@@ -118,7 +120,8 @@ class GrpcServer:
         def ended(cause: str) -> None:
             self._telemetry.report(CallBroken(cause))
 
-        return GrpcConnections(bound, port, most, ended, self._hurry)
+        door = Doorkeeper(port, self._failed.strangers, self._clock)
+        return GrpcConnections(bound, port, most, ended, self._hurry, door)
 
     async def stop(self, grace_s: float) -> None:
         self._tasks.cancel()

@@ -59,6 +59,8 @@ Context = grpc.aio.ServicerContext[Any, Any]
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 
+_NOT_SIGNED_IN: Final = (errors.NotSignedIn, errors.PermissionRefused, errors.SignInUnavailable)
+
 log = structlog.get_logger(__name__)
 
 
@@ -107,6 +109,11 @@ async def abort_stream(context: Context, error: errors.GateError) -> NoReturn:
     await abort(context, error, grpc.StatusCode.INVALID_ARGUMENT if by_publisher else None)
 
 
+def _note_sign_in(servicer: Any, error: errors.GateError, context: Context) -> None:
+    if not isinstance(error, _NOT_SIGNED_IN):
+        servicer.turnstile.calls.signed_in(context.peer())
+
+
 def answers_errors(
     method: Callable[[Any, Request, Context], Awaitable[Response]],
 ) -> Callable[[Any, Request, Context], Awaitable[Response]]:
@@ -118,6 +125,7 @@ def answers_errors(
         try:
             answer = await method(self, request, context)
         except errors.GateError as error:
+            _note_sign_in(self, error, context)
             if code_of(error) in _CALLERS_DOING:
                 await self.turnstile.hold_failed(context.peer(), urgent=True)
             await abort(context, error)
@@ -149,6 +157,7 @@ def streams_errors(
                 answered = True
                 yield response
         except errors.GateError as error:
+            _note_sign_in(self, error, context)
             # The stream was not opened. What ends an open one is answered at once, and does not come here.
             if code_of(error) in _CALLERS_DOING:
                 await self.turnstile.hold_failed(context.peer(), urgent=False)
