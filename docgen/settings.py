@@ -53,8 +53,8 @@ def describe_policy() -> str:
             parts += _policy_part(schema, "categories", category, "categories.NAME.")
             belief = resolved(schema, category["properties"]["belief"])
             parts += _policy_part(schema, "belief", belief, "categories.NAME.belief.")
-        elif key == "rules":
-            parts += _policy_part(schema, "rules", resolved(schema, each["items"]), "rules[].")
+        elif key in ("rules", "exchanges"):
+            parts += _policy_part(schema, key, resolved(schema, each["items"]), f"{key}[].")
     return "\n".join(parts)
 
 

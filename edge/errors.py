@@ -28,6 +28,8 @@ GateError                       what is wrong, where, and whether a retry can he
 ├── FingerprintFailed           the audio fingerprint library reported an error
 ├── ModelError                  a model file or its manifest breaks its contract
 ├── BankError                   a bank file or index is torn, foreign or of another version
+├── ExchangeFailed              an exchange of hashes does not answer, or with no page of its own (retryable)
+│   └── CheckpointStale         it cannot tell what has changed: everything has to be fetched (retryable)
 ├── LedgerUnavailable           the ledger cannot be read or written now (retryable)
 │   └── NotPrimary              its server answers and is not the primary (retryable)
 ├── UnknownRow                  a row is of a newer gate or was edited by hand: names table, key and column
@@ -273,6 +275,26 @@ class BankError(GateError):
     """A bank file or index is torn, foreign, or of another version."""
 
     reason = "bank"
+
+
+class ExchangeFailed(GateError):
+    """An exchange did not answer, refused, or answered with what is none of its pages.
+
+    ``wait_s``: how long the exchange asks to be left alone. Nothing of the page was taken.
+    """
+
+    retryable = True
+    reason = "exchange"
+
+    def __init__(self, problem: str, wait_s: float = 0.0) -> None:
+        super().__init__(problem)
+        self.wait_s = wait_s
+
+
+class CheckpointStale(ExchangeFailed):
+    """An exchange cannot tell what has changed since a checkpoint. Everything has to be fetched again."""
+
+    reason = "checkpoint_stale"
 
 
 class LedgerUnavailable(GateError):

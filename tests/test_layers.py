@@ -32,6 +32,7 @@ LAYERS = (
     "edge.replay",
     "edge.report",
     "edge.webhook",
+    "edge.exchange",  # hash lists of other organisations
     "edge.fleet",  # how gates ask each other
     "edge.contract",  # generated code and conversions
     "edge.ledger",

@@ -70,7 +70,7 @@ def test_a_stranger_finds_each_room_and_each_place_to_add_to() -> None:
     picture = guide.split("```")[3]
     rooms = {each.name for each in (ROOT / "edge").iterdir() if (each / "__init__.py").is_file()}
     assert {room for room in rooms if not re.search(rf"\b{room}\b", picture)} == set()
-    for what in ("server", "category", "bank format", "RPC", "page"):
+    for what in ("server", "category", "bank format", "kind of exchange", "RPC", "page"):
         section = guide.split(f"## Add a {what}\n" if what != "RPC" else "## Add an RPC\n")[1].split("\n## ")[
             0
         ]

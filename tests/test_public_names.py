@@ -83,6 +83,7 @@ PUBLIC: dict[str, set[str]] = {
         "write_clip",
         "write_incident_record",
     },
+    "edge.exchange": set(),
     "edge.fleet": set(),
     "edge.ingest": {
         "Admitted",
@@ -210,6 +211,10 @@ PUBLIC: dict[str, set[str]] = {
         "DAY_MS",
         "DecodingPolicy",
         "EvidencePolicy",
+        "ExchangeOpinion",
+        "ExchangeRule",
+        "DEFAULT_EXCHANGES",
+        "rule_for",
         "FailureMode",
         "FailurePolicy",
         "FalseAlarms",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from edge.policy.belief import BeliefPolicy, FalseAlarms, log_odds_of, probability_of
 from edge.policy.category import CategoryPolicy, explain_category, rates_of
 from edge.policy.evidence import EvidencePolicy
+from edge.policy.exchange import DEFAULT_EXCHANGES, ExchangeOpinion, ExchangeRule, rule_for
 from edge.policy.failure import FailureMode, FailurePolicy
 from edge.policy.ladder import LadderPolicy, StrikeScope
 from edge.policy.match import MatchPolicy
@@ -20,6 +21,7 @@ from edge.policy.sampling import DecodingPolicy, LookPolicy, TierPolicy
 
 __all__ = [
     "DAY_MS",
+    "DEFAULT_EXCHANGES",
     "MAX_OVERRIDES",
     "MAX_POLICY_BYTES",
     "MAX_REOPEN_MS",
@@ -29,6 +31,8 @@ __all__ = [
     "Condition",
     "DecodingPolicy",
     "EvidencePolicy",
+    "ExchangeOpinion",
+    "ExchangeRule",
     "FailureMode",
     "FailurePolicy",
     "FalseAlarms",
@@ -58,4 +62,5 @@ __all__ = [
     "parse_policy",
     "probability_of",
     "rates_of",
+    "rule_for",
 ]

@@ -14,6 +14,7 @@ from edge.domain import Publish
 from edge.errors import InvalidInput, LimitExceeded
 from edge.policy.category import CategoryPolicy
 from edge.policy.evidence import EvidencePolicy
+from edge.policy.exchange import DEFAULT_EXCHANGES, ExchangeRule
 from edge.policy.failure import FailurePolicy
 from edge.policy.ladder import LadderPolicy
 from edge.policy.match import MatchPolicy
@@ -36,7 +37,7 @@ from edge.policy.sampling import DecodingPolicy, LookPolicy, TierPolicy
 
 MAX_POLICY_BYTES = 64 * 1024
 
-_OF_THE_WHOLE: Final = ("version", "names", "apps", "tenants")
+_OF_THE_WHOLE: Final = ("version", "exchanges", "names", "apps", "tenants")
 
 
 class Policy(PolicyPart):
@@ -75,6 +76,12 @@ class Policy(PolicyPart):
     failure: FailurePolicy = FailurePolicy()
     decoding: DecodingPolicy = DecodingPolicy()
     evidence: EvidencePolicy = EvidencePolicy()
+    exchanges: tuple[ExchangeRule, ...] = Field(
+        DEFAULT_EXCHANGES,
+        max_length=64,
+        description="What the word of hash exchanges on their footage means here: the first rule that fits "
+        "decides. What none fits asks for a person.",
+    )
     names: NamesPolicy = NamesPolicy()
     apps: dict[Pattern, Patch] = Field(
         default_factory=dict,

@@ -79,7 +79,8 @@ def test_every_field_of_the_policy_is_described() -> None:
     page = describe_policy()
     for key, field in Policy.model_fields.items():
         part = _section(field.annotation)
-        prefix = {"categories": "categories.NAME", "rules": "rules[]"}.get(key, key)
+        lists = {name: f"{name}[]" for name in ("rules", "exchanges")}
+        prefix = (lists | {"categories": "categories.NAME"}).get(key, key)
         for name in [f"{prefix}.{inner}" for inner in part.model_fields] if part else [key]:
             assert f"| `{name}` |" in page
 

@@ -6,6 +6,7 @@ import typer
 
 from edge.cli.bank.add import add, import_
 from edge.cli.bank.edit import MARKS, accept, compact, marking, set_
+from edge.cli.bank.exchange import app as exchange
 from edge.cli.bank.list import export, list_, verify
 from edge.cli.bank.match import match
 from edge.cli.bank.served import app as served
@@ -28,3 +29,4 @@ app.command("set")(set_)
 app.command("accept")(accept)
 app.command("compact")(compact)
 app.add_typer(served, name="served")
+app.add_typer(exchange, name="exchange")

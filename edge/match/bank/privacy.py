@@ -9,7 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _OTHERS = 0o077
-_OURS = (".bank", ".seg", ".notes", ".import", ".lock", ".part")
+_OURS = (
+    *(".bank", ".seg", ".notes", ".import", ".lock", ".part"),
+    *(".exchange", ".mirror", ".mirror-wal", ".mirror-shm"),
+)
 
 
 def make_private(folder: Path) -> None:

@@ -33,7 +33,7 @@ def write_hash_list(items: Iterable[Footage], out: IO[str], form: HashListFormat
             case HashListFormat.CSV:
                 table.writerows(_csv_rows(item))
             case HashListFormat.JSONL:
-                out.write(_compact(_document(item)) + "\n")
+                out.write(_compact(footage_document(item)) + "\n")
             case HashListFormat.PDQ:
                 out.writelines(f"{run.bits.hex()}\n" for run in item.hashes)
             case HashListFormat.VPDQ_JSON:
@@ -58,7 +58,8 @@ def _csv_rows(item: Footage) -> Iterator[tuple[object, ...]]:
         yield (e.id, e.kind, e.label, *run, e.duration_ms, e.added_ms, e.source, e.note)
 
 
-def _document(item: Footage) -> dict[str, Any]:
+def footage_document(item: Footage) -> dict[str, Any]:
+    """The footage as a record of ``jsonl``."""
     entry = item.entry
     document: dict[str, Any] = {"id": entry.id, "kind": entry.kind}
     for name in ("label", "source", "note", "duration_ms", "added_ms"):

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -100,7 +100,7 @@ class ImportStage:
     def restore(self, base: str) -> tuple[Staged, list[Segment]] | None:
         kept = self._read()
         if kept is not None:
-            self._sweep({name.file for name in kept.names})
+            remove_strays(self._bank, {name.file for name in kept.names})
             if self._resume and kept.base == base:
                 with contextlib.suppress(BankError):
                     segments = [open_segment(self._bank.parent / n.file, n) for n in kept.names]
@@ -110,7 +110,7 @@ class ImportStage:
                         self._changes.not_violating = kept.not_violating
                         return Staged(kept.names, kept.gone, Updated(**kept.updated)), segments
         self.clear()
-        self._sweep(set())
+        remove_strays(self._bank)
         if self._resume and self._before:
             with contextlib.suppress(ValidationError):
                 self._goes_on(_Reached.model_validate_json(self._before))
@@ -165,16 +165,20 @@ class ImportStage:
         except (OSError, ValidationError):
             return None
 
-    def _sweep(self, kept: set[str]) -> None:
-        """Removes the leftovers of a killed process: unnamed parts and half-written files."""
-        named = kept | {name.file for name in read_manifest(self._bank)[0].segments}
-        own = re.escape(self._bank.name.removesuffix(SUFFIX))
-        stray = re.compile(
-            rf"{own}-\d{{6}}-[0-9a-f]{{8}}\.seg|\.{own}(-\d{{6}}(-[0-9a-f]{{8}})?\.seg|\.import)\..*\.part"
-        )
-        for path in self._bank.parent.iterdir():
-            if stray.fullmatch(path.name) and path.name not in named:
-                path.unlink(missing_ok=True)
+
+def remove_strays(bank: Path, kept: Collection[str] = ()) -> None:
+    """Removes the leftovers of a killed process: parts that nothing names, and half-written files.
+
+    ``kept``: parts that an interrupted import goes on from.
+    """
+    named = {*kept, *(name.file for name in read_manifest(bank)[0].segments)}
+    own = re.escape(bank.name.removesuffix(SUFFIX))
+    stray = re.compile(
+        rf"{own}-\d{{6}}-[0-9a-f]{{8}}\.seg|\.{own}(-\d{{6}}(-[0-9a-f]{{8}})?\.seg|\.import)\..*\.part"
+    )
+    for path in bank.parent.iterdir():
+        if stray.fullmatch(path.name) and path.name not in named:
+            path.unlink(missing_ok=True)
 
 
 def feed_checkpoints(checkpoints: Mapping[str, str]) -> dict[str, str]:
