@@ -260,6 +260,8 @@ class Signal:
     """Kind of the model that says it (detect). None: no model does, or an earlier version wrote it."""
     samples: int | None = None
     """Number of samples in its window (motion). None: it is of no window, so it counts as it is."""
+    missed_ms: int | None = None
+    """For how long the stream had shown it before its bank knew it (match). None: the bank knew it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,8 @@ ReasonOption = Annotated[str, typer.Option(help="Reason, kept on record.")]
 
 
 def _witness_lines(incident: operator_pb2.Incident) -> list[str]:
-    """One line for each model's signal behind the verdict: what, how sure, by what, and where in the clip."""
+    """One line for each model's signal behind the verdict: what, how sure, by what, and where in the clip.
+    One for each new bank entry that was looked up in what the stream had shown."""
     verdict, lines = incident.verdict, []
     placed = incident.HasField("stretch") and verdict.HasField("begin_pts_ms")
     clip_ms = verdict.begin_pts_ms - incident.stretch.begin_ms if placed else 0
@@ -64,6 +65,9 @@ def _witness_lines(incident: operator_pb2.Incident) -> list[str]:
             where = f"{at_s:.1f} s into the clip" if placed else f"at {at_s:.1f} s of media"
             kind = f" by {signal.kind}" if signal.kind else ""
             lines.append(f"{signal.category} {signal.score:.3f}{kind}, {where}")
+        elif signal.HasField("missed_ms"):
+            missed = f"{signal.missed_ms / 1000:.0f} s of it had been shown before the bank knew it"
+            lines.append(f"{signal.category}, {signal.bank}/{signal.entry}: {missed}")
     return lines
 
 

@@ -65,6 +65,7 @@ def as_dict(incident: operator_pb2.Incident) -> dict[str, Any]:
                 "bank": signal.bank or None,
                 "severity": signal.severity or None,
                 "at_most": ACTIONS.get(signal.at_most),
+                "missed_ms": signal.missed_ms if signal.HasField("missed_ms") else None,
                 "detail": signal.detail,
             }
             for signal in verdict.signals

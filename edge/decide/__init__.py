@@ -1,7 +1,7 @@
 """Decides from signals on PASS, FLAG or CUT. Pure."""
 
 from edge.decide.activities import Activities, Progress, activity_of
-from edge.decide.decider import Decider, Decision
+from edge.decide.decider import Decider, Decision, match_action
 from edge.decide.persistence import CategoryState
 from edge.decide.suspicion import Suspicion
 
@@ -13,4 +13,5 @@ __all__ = [
     "Progress",
     "Suspicion",
     "activity_of",
+    "match_action",
 ]

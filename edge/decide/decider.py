@@ -24,7 +24,7 @@ from edge.decide.persistence import CategoryState
 from edge.decide.rule_book import RuleBook
 from edge.decide.suspicion import Suspicion
 from edge.domain import Action, ModelKind, Signal, SignalSource
-from edge.policy import Policy
+from edge.policy import MatchPolicy, Policy
 from edge.reasons import VerdictReason
 
 
@@ -228,8 +228,8 @@ class Decider:
         """Returns the first match that asks for this action and has not had it."""
         for signal in self._match_signals(now):
             said = self._said_of(signal)
-            entry = signal.entry or ""
-            if self._match_action(signal) is action and said.get(entry) not in (action, Action.CUT):
+            entry, asked = signal.entry or "", match_action(signal, self._policy.match)
+            if asked is action and said.get(entry) not in (action, Action.CUT):
                 said[entry] = action
                 return _Found(action, (signal,), _begin_of(signal))
         return None
@@ -262,13 +262,6 @@ class Decider:
         listens = match.enabled and match.sound_action is not Action.PASS
         return self._acting(now, SignalSource.AUDIO) if listens else []
 
-    def _match_action(self, signal: Signal) -> Action:
-        match = self._policy.match
-        action = match.sound_action if signal.source is SignalSource.AUDIO else match.action
-        if action is Action.CUT and signal.at_most is not Action.CUT:
-            return Action.FLAG
-        return action
-
     def _advance(self, pts_ms: int, near_match: bool) -> None:
         mode = self._policy.mode
         detected = self._rules.holds_back or any(
@@ -280,6 +273,16 @@ class Decider:
         )
         if not self._cut and not frozen:
             self._cleared_pts_ms = max(self._cleared_pts_ms, pts_ms)
+
+
+def match_action(signal: Signal, match: MatchPolicy) -> Action:
+    """Returns what a match asks for by the policy."""
+    action = match.sound_action if signal.source is SignalSource.AUDIO else match.action
+    if signal.at_most is Action.PASS:
+        return Action.PASS
+    if action is Action.CUT and signal.at_most is not Action.CUT:
+        return Action.FLAG
+    return action
 
 
 def reason_of(source: SignalSource) -> VerdictReason:

@@ -1,4 +1,4 @@
-"""Remembers what streams showed in the last day and was passed, as PDQ hashes.
+"""Remembers what streams showed, as PDQ hashes: all of the last minutes, and of the day what was passed.
 
 It is two rings of fixed size in memory with a copy on disk, 46 bytes a frame: at most a million frames in
 48 MB. The first ring has what is newest, a frame a second of each stream at most. It lasts an hour with a
@@ -16,6 +16,7 @@ import hashlib
 import os
 import struct
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 from cachetools import LRUCache
 
-from edge.match.index.hamming import Codes
+from edge.match.index.hamming import Codes, Positions
 from edge.match.pdq.hasher import HASH_BYTES, distance
 from edge.settings_file import open_regular
 
@@ -51,7 +52,13 @@ _RECORD: Final = np.dtype(
     ]
 )
 _HEADER: Final = struct.Struct("<8sQQ")
-_MAGIC: Final = b"EDGERF02"
+_MAGIC: Final = b"EDGERF03"
+_BEFORE: Final = b"EDGERF02"
+"""Of files of an earlier version, which hold only what was passed."""
+_NOT_PASSED: Final = 1 << 31
+"""Added to ``pts_ds`` of a frame that was not passed."""
+_COPIED: Final = 1 << 15
+"""Frames that are copied at a time while nothing can be added."""
 
 Records = npt.NDArray[np.void]
 
@@ -66,6 +73,40 @@ class Shown:
     """How long before each nobody looked at its stream, int64 (n,)."""
     after_ms: npt.NDArray[np.int64]
     """The same after each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """Frames that streams showed, passed or not. All arrays have the same length."""
+
+    codes: Codes
+    """Their hashes, uint64 (n, 4)."""
+    streams: npt.NDArray[np.uint32]
+    """Which stream showed each, by ``stream_tag``."""
+    pts_ms: npt.NDArray[np.int64]
+    unseen_ms: npt.NDArray[np.int64]
+    """How long before each nobody looked at its stream, or saw another frame."""
+    wall_ms: npt.NDArray[np.int64]
+    passed: npt.NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def in_order(self, streams: npt.NDArray[np.uint32]) -> Positions:
+        """Returns the places of what some streams showed, in order of streams and of time."""
+        places = np.flatnonzero(np.isin(self.streams, streams))
+        keys = self.pts_ms, self.wall_ms, self.streams
+        return places[np.lexsort([key[places] for key in keys])]
+
+    def until_ms(self, places: Positions) -> npt.NDArray[np.int64]:
+        """Returns the media time until which each of these frames, in order, was seen. A frame that stands
+        still is seen until the next one. Of the newest of a stream that is not known."""
+        pts_ms, streams = self.pts_ms[places], self.streams[places]
+        until_ms = pts_ms.copy()
+        follows = (streams[1:] == streams[:-1]) & (pts_ms[1:] > pts_ms[:-1])
+        stood_ms = np.maximum(pts_ms[:-1], pts_ms[1:] - self.unseen_ms[places[1:]])
+        until_ms[:-1][follows] = stood_ms[follows]
+        return until_ms
 
 
 @dataclass(slots=True)
@@ -103,6 +144,11 @@ class _Ring:
     def known(self) -> Records:
         return self.records[: min(self.count, self.size)].copy()
 
+    def parts(self) -> Iterator[slice]:
+        """Yields the places that are taken, some at a time."""
+        taken = min(self.count, self.size)
+        yield from (slice(at, min(at + _COPIED, taken)) for at in range(0, taken, _COPIED))
+
     def unsaved(self) -> tuple[npt.NDArray[np.int64], Records, int]:
         """Returns places and frames that are not on disk, and the number of frames with them."""
         places = np.arange(max(self.saved, self.count - self.size), self.count) % self.size
@@ -129,7 +175,7 @@ class RecentFootage:
         newest = max(1, 3 * capacity // 8)
         self._newest = _Ring(newest, _HEADER.size)
         self._day = _Ring(capacity - newest, _HEADER.size + newest * _RECORD.itemsize)
-        self._last: LRUCache[str, _Newest] = LRUCache(_STREAMS)
+        self._last: LRUCache[tuple[str, bool], _Newest] = LRUCache(_STREAMS)
         self._last_of_day: LRUCache[int, tuple[int, int]] = LRUCache(_STREAMS)
         """Of each stream in the second ring: when its newest frame was, and for how long it did not get
         what left the first one."""
@@ -144,7 +190,7 @@ class RecentFootage:
         try:
             with open_regular(path) as file:
                 magic, *counts = _HEADER.unpack(file.read(_HEADER.size))
-                if magic != _MAGIC:
+                if magic not in (_MAGIC, _BEFORE):
                     return memory
                 raw = [file.read(ring.size * _RECORD.itemsize) for ring in rings]
         except (OSError, struct.error):
@@ -162,13 +208,16 @@ class RecentFootage:
         wall_ms: int,
         streams: int = 1,
         unseen_ms: int | None = None,
+        *,
+        passed: bool = True,
     ) -> bool:
-        """Takes a frame that was passed. Returns whether it is remembered.
+        """Takes a frame that was judged. Returns whether it is remembered.
 
         ``streams`` is how many there are now. ``unseen_ms`` is the media time since the stream was looked at
-        before, also where that was not passed. None: since the frame that was offered before.
+        before, also where that was not passed. None: since the frame that was offered before. What was not
+        ``passed`` is remembered in the first ring alone, and only ``since`` returns it.
         """
-        last = self._last.get(stream_id)
+        last = self._last.get((stream_id, passed))
         if unseen_ms is None:
             unseen_ms = 0 if last is None else max(0, pts_ms - last.offered_pts_ms)
         if last is not None:
@@ -179,14 +228,17 @@ class RecentFootage:
                 last.unseen_ms += 0 if same else unseen_ms
                 return False
             unseen_ms += last.unseen_ms
-        self._last[stream_id] = _Newest(pts_ms, bits, pts_ms)
+        self._last[stream_id, passed] = _Newest(pts_ms, bits, pts_ms)
         record = np.zeros((), _RECORD)
         record["bits"] = np.frombuffer(bits, np.uint8)
-        record["wall_s"], record["pts_ds"] = _bounded(wall_ms // 1000), _bounded(pts_ms // 100)
-        record["stream"], record["unseen_ds"] = _tag(stream_id), min(unseen_ms // 100, 2**16 - 1)
+        record["wall_s"] = min(max(wall_ms // 1000, 0), 2**32 - 1)
+        record["pts_ds"] = _bounded(pts_ms // 100)
+        if not passed:
+            record["pts_ds"] += np.uint32(_NOT_PASSED)
+        record["stream"], record["unseen_ds"] = stream_tag(stream_id), min(unseen_ms // 100, 2**16 - 1)
         with self._lock:
             leaves = self._newest.put(record)
-            if leaves is not None:
+            if leaves is not None and leaves["pts_ds"] < _NOT_PASSED:
                 self._keep_for_day(leaves, streams)
         return True
 
@@ -222,11 +274,23 @@ class RecentFootage:
         for ring, (_, _, count) in zip(rings, unsaved, strict=True):
             ring.saved = count
 
+    def since(self, wall_ms: int) -> Views:
+        """Returns what all streams showed from a wall time on, in no order: what the first ring has.
+
+        It may be called from another thread. Takes some ten milliseconds with a thousand streams.
+        """
+        parts = []
+        for place in self._newest.parts():
+            with self._lock:
+                part = self._newest.records[place].copy()
+            parts.append(part[part["wall_s"] >= max(1, wall_ms // 1000)])
+        return _views(np.concatenate(parts) if parts else np.empty(0, _RECORD))
+
     def of_others(self, stream_id: str, wall_ms: int) -> Shown:
         """Returns what other streams showed in the day before ``wall_ms``."""
         known = self._known()
         since_s = max(1, (wall_ms - DAY_MS) // 1000)
-        return _shown(known, (known["wall_s"] >= since_s) & (known["stream"] != _tag(stream_id)))
+        return _shown(known, (known["wall_s"] >= since_s) & (known["stream"] != stream_tag(stream_id)))
 
     def of_stream(
         self, stream_id: str, but_pts_ms: tuple[int, int], alone_pts_ms: tuple[int, int] = (0, 0)
@@ -234,7 +298,7 @@ class RecentFootage:
         """Returns what one stream showed, but for a stretch of its media time. Of the pictures in the stretch
         ``alone_pts_ms`` each speaks for itself alone."""
         known = self._known()
-        wanted = (known["stream"] == _tag(stream_id)) & ~_within(known, but_pts_ms)
+        wanted = (known["stream"] == stream_tag(stream_id)) & ~_within(known, but_pts_ms)
         shown, alone = _shown(known, wanted), _within(known, alone_pts_ms)[wanted]
         shown.before_ms[alone] = shown.after_ms[alone] = 0
         return shown
@@ -243,8 +307,19 @@ class RecentFootage:
         """In order of streams, and of time in each."""
         with self._lock:
             known = np.concatenate([self._newest.known(), self._day.known()])
-        known = known[known["wall_s"] > 0]
+        known = known[(known["wall_s"] > 0) & (known["pts_ds"] < _NOT_PASSED)]
         return known[np.lexsort((known["pts_ds"], known["wall_s"], known["stream"]))]
+
+
+def _views(known: Records) -> Views:
+    return Views(
+        np.ascontiguousarray(known["bits"]).view(np.uint64).reshape(-1, HASH_BYTES // 8),
+        known["stream"].copy(),
+        100 * (known["pts_ds"] % _NOT_PASSED).astype(np.int64),
+        100 * known["unseen_ds"].astype(np.int64),
+        1000 * known["wall_s"].astype(np.int64),
+        known["pts_ds"] < _NOT_PASSED,
+    )
 
 
 def _shown(known: Records, wanted: npt.NDArray[np.bool_]) -> Shown:
@@ -268,8 +343,9 @@ def _within(known: Records, pts_ms: tuple[int, int]) -> npt.NDArray[np.bool_]:
 
 
 def _bounded(number: int) -> int:
-    return min(max(number, 0), 2**32 - 1)
+    return min(max(number, 0), _NOT_PASSED - 1)
 
 
-def _tag(stream_id: str) -> np.uint32:
+def stream_tag(stream_id: str) -> np.uint32:
+    """Four bytes that stand for a stream."""
     return np.uint32(int.from_bytes(hashlib.blake2b(stream_id.encode(), digest_size=4).digest(), "little"))

@@ -24,6 +24,13 @@ class MatchPolicy(PolicyPart):
         description="… within this media time before the match counts, whatever the samples between show.",
     )
     action: Action = Field(Action.CUT, description="Action for a counted match.")
+    look_back_ms: int = Field(
+        900_000,
+        ge=0,
+        le=3_600_000,
+        description="How far back a new bank entry is looked up in what streams have shown, milliseconds; "
+        "0: not at all.",
+    )
     sound_action: Action = Field(
         Action.FLAG,
         description="Action for a match by audio alone, because many streams play the same music. pass: "

@@ -1,13 +1,13 @@
-"""Which frames of a stream are to be remembered as shown and passed. Pure.
+"""Which frames of a stream are to be remembered, and which of them were passed. Pure.
 
 A frame is hashed once a second at most. What is hashed while the stream is suspicious waits until the
-suspicion is over. If a verdict comes of it, it was not passed, and nothing of it is remembered.
+suspicion is over. If a verdict comes of it, it was not passed.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from edge.match import LEAST_PAUSE_MS
@@ -17,17 +17,19 @@ MOST_WAITING: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class CalmView:
-    """A frame that was passed."""
+    """A frame that was judged."""
 
     bits: bytes
     """Its PDQ hash."""
     pts_ms: int
     unseen_ms: int
     """Media time since the frame that was hashed before it, whether or not that was passed."""
+    passed: bool = True
+    """No verdict has come of it."""
 
 
 class CalmViews:
-    """Of one stream."""
+    """Those of one stream."""
 
     def __init__(self) -> None:
         self._hashed_pts_ms: int | None = None
@@ -48,11 +50,11 @@ class CalmViews:
             self._waiting.append(CalmView(bits, pts_ms, unseen_ms))
 
     def judged(self, *, passes: bool, suspicious: bool) -> tuple[CalmView, ...]:
-        """Takes what was decided on the newest frame. Returns the pictures that have been passed by now."""
+        """Takes what was decided on the newest frame. Returns the frames of which that is known by now."""
         self._convicted = self._convicted or not passes
         if suspicious and not self._convicted:
             return ()
-        passed = () if self._convicted else tuple(self._waiting)
+        judged = tuple(replace(view, passed=not self._convicted) for view in self._waiting)
         self._waiting.clear()
         self._convicted = self._convicted and suspicious
-        return passed
+        return judged

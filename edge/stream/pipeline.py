@@ -65,7 +65,7 @@ class Judgement:
     going_on: tuple[Signal, ...] = ()
     """The sample's signals of what had its FLAG or CUT before and goes on."""
     calm_views: tuple[CalmView, ...] = ()
-    """Frames that are to be remembered as passed."""
+    """Frames that are to be remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,11 +394,11 @@ class StreamPipeline:
             self._tiers.ask(self._policy.tiers.probe_ms)
         if decision.action is Action.PASS and not decision.going_on:
             return None
-        self._views.judged(passes=False, suspicious=decision.suspicious)
+        views = self._views.judged(passes=False, suspicious=decision.suspicious)
         decided_ms = self._clock.monotonic_ms()
         passed = StageTimes(arrival_ms, begun_ms, begun_ms, begun_ms, begun_ms, begun_ms, decided_ms)
         verdict = self._verdict(decision, max(0.0, decided_ms - arrival_ms))
-        return Judgement(verdict, self.tier, False, decision.score, False, passed, decision.going_on)
+        return Judgement(verdict, self.tier, False, decision.score, False, passed, decision.going_on, views)
 
     def judge(self, sample: Sample) -> Judgement:
         """Judges one sample: detects, matches and decides."""

@@ -14,6 +14,7 @@ from edge.supervise.authority import Authority
 from edge.supervise.containment_report import ContainmentReport
 from edge.supervise.fault_pauses import FaultPauses
 from edge.supervise.ledger_executor import LedgerExecutor
+from edge.supervise.past_streams import PastStreams
 from edge.supervise.policy_in_force import PolicyInForce
 from edge.supervise.registry import Registry
 from edge.telemetry.telemetry import Telemetry
@@ -40,6 +41,7 @@ class Context:
     in_force: PolicyInForce
     authority: Authority
     pauses: FaultPauses = field(default_factory=FaultPauses)
+    past: PastStreams = field(default_factory=PastStreams)
     draining: bool = False
     """The gate admits nothing more."""
     media_over: bool = False

@@ -33,6 +33,7 @@ from edge.supervise.incident_progress import RETRIES, RETRY_S, IncidentProgress
 from edge.supervise.ledger_executor import LedgerExecutor
 from edge.supervise.live_stream import LiveStream, WaitingCut
 from edge.supervise.orphaned_cuts import OrphanedCuts
+from edge.supervise.past_streams import PastStream
 from edge.supervise.recordings import Recordings, SendMedia
 from edge.supervise.registry import Registry
 from edge.supervise.stream_life import State
@@ -134,6 +135,12 @@ class Enforcer:
         if not media_sent:
             self._recordings.begin(stream, incident, policy.evidence)
         self._tasks.start(self._flag(stream, incident, media_sent=media_sent))
+
+    def flag_past(self, stream: PastStream, verdict: Verdict) -> None:
+        """Opens an incident for what a stream has shown that is over. Nothing of its media is left."""
+        incident = self._incident(stream, verdict)
+        self._telemetry.report(Flagged(incident))
+        self._tasks.start(self._put_on_record(incident))
 
     def goes_on(self, stream: LiveStream, signal: Signal) -> str:
         """What was flagged goes on, without a verdict. Returns its incident; empty where nobody was told of
@@ -506,7 +513,7 @@ class Enforcer:
     def _now_ms(self, stream: LiveStream) -> int:
         return self._clock.wall_ms() if stream.decided is None else stream.decided.wall_ms()
 
-    def _incident(self, stream: LiveStream, verdict: Verdict) -> Incident:
+    def _incident(self, stream: LiveStream | PastStream, verdict: Verdict) -> Incident:
         now = self._clock.wall_ms()
         return Incident(
             id=new_id("in"),

@@ -53,6 +53,7 @@ from edge.supervise.live_stream import LiveStream
 from edge.supervise.model_swap import ModelSwap
 from edge.supervise.policy_in_force import PolicyInForce
 from edge.supervise.registry import Registry
+from edge.supervise.retro_match import RetroMatch
 from edge.supervise.review_queue import ReviewQueue
 from edge.supervise.reviews import ReviewActions
 from edge.supervise.stream_feed import StreamFeed
@@ -153,9 +154,11 @@ class Gate:
             self.alarms,
             telemetry,
             clock,
-            lambda: self.pool.broadcast(worker_pb2.ToWorker(reload_banks=worker_pb2.ReloadBanks())),
+            self._banks_changed,
         )
         self._recent = RecentFootage.load(settings.data_dir / RECENT_FOOTAGE)
+        counted = CountedMatches(telemetry.report)
+        self.retro_match = RetroMatch(context, self._enforcer, self._recent, settings.bank_copies, counted)
         bank_updates = BankUpdates(
             settings.banks,
             settings.data_dir / RECENT_FOOTAGE,
@@ -164,7 +167,6 @@ class Gate:
             self._banks.ask,
             self._recent.save,
         )
-        counted = CountedMatches(telemetry.report)
         self.banks = BankDesk(context, bank_updates, settings.banks, settings.bank_copies, counted)
         failure_response = FailureResponse(context, self._enforcer)
         self.router = StreamRouter(context, failure_response, tasks, self._enforcer.cut_heard)
@@ -270,6 +272,7 @@ class Gate:
         context = self._context
         now = self.clock.wall_ms()
         known = await self.executor.call(self.ledger.revision)
+        await self.retro_match.start(self._tasks)
         await self._banks.start(self._tasks)
         await asyncio.to_thread(self._folders.note)
         await asyncio.gather(
@@ -314,6 +317,11 @@ class Gate:
         self._context.telemetry.report(StreamsRestored(len(self.registry)))
         await self._enforcer.every_block_applies()
 
+    def _banks_changed(self) -> None:
+        """The verified copies of the banks may be others now."""
+        self.pool.broadcast(worker_pb2.ToWorker(reload_banks=worker_pb2.ReloadBanks()))
+        self.retro_match.banks_changed()
+
     def _blocks_changed(self, blocks: tuple[Block, ...]) -> None:
         """Applies blocks that a gate of the fleet, perhaps this one, has made or lifted."""
         for block in blocks:
@@ -336,6 +344,7 @@ class Gate:
             if stream.responses is not None:
                 stream.responses.close(CapacityExceeded("the gate is stopping"))
         self._tasks.cancel()
+        self.retro_match.stop()
         await self._cutter.close()
         await self.link.close()
         await self._pullers.stop()

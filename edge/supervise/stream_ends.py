@@ -13,6 +13,7 @@ from edge.supervise.clean_records import CleanRecords
 from edge.supervise.context import Context
 from edge.supervise.failure_policy import FailureResponse
 from edge.supervise.live_stream import LiveStream
+from edge.supervise.past_streams import PastStream
 from edge.supervise.stream_life import State
 from edge.supervise.stream_reopener import StreamReopener
 from edge.supervise.unwatchable_streams import UnwatchableStreams
@@ -131,6 +132,9 @@ class StreamEnds:
             self._clean.violated(stream.publish)
         else:
             self._clean.watched(stream.publish, stream.watched_ms(self._context.clock.monotonic_ms()))
+            if stream.samples:
+                now = self._context.clock.wall_ms()
+                self._context.past.add_stream(PastStream(stream.id, stream.publish, stream.started_ms, now))
         self._channel.close_stream(stream, drain=False)
         self._pool.release(stream.id)
         stream.life.forgotten()

@@ -156,7 +156,7 @@ class WorkerEventHandler:
         stream.note_judged(judged)
 
     def _remember(self, stream: LiveStream, judged: worker_pb2.Judged) -> None:
-        """Remembers frames that a stream showed and that were passed."""
+        """Remembers frames that a stream showed."""
         context = self._context
         for view in judged.calm_views:
             if len(view.bits) == HASH_BYTES:
@@ -167,6 +167,7 @@ class WorkerEventHandler:
                     context.clock.wall_ms(),
                     len(context.registry),
                     view.unseen_ms,
+                    passed=not view.not_passed,
                 )
 
     def _tier_changed(self, event: worker_pb2.TierChanged) -> None:

@@ -54,6 +54,8 @@ class LogBackend:
         self._on(records.StreamOver, self._note_stream_over)
         self._on(records.MatchCounted, _match_counted)
         self._on(records.BankEntryRanAway, _bank_entry_ran_away)
+        self._on(records.EntriesLookedUp, _entries_looked_up)
+        self._on(records.MatchedLate, _matched_late)
         self._on(records.DecisionLost, _decision_lost)
         self._on(records.Flagged, _flagged)
         self._on(records.FlaggedAgain, _flagged_again)
@@ -208,6 +210,30 @@ def _bank_entry_ran_away(record: records.BankEntryRanAway) -> None:
     else:
         event = "the audio of a bank entry matches too many streams: add it to a benign bank"
     log.critical(event, bank=record.bank, entry=record.entry, limit=record.limit)
+
+
+def _entries_looked_up(record: records.EntriesLookedUp) -> None:
+    log.info(
+        "new bank entries looked up in what streams have shown",
+        hashes=record.hashes,
+        views=record.views,
+        matches=record.matches,
+        took_ms=round(record.took_ms),
+    )
+
+
+def _matched_late(record: records.MatchedLate) -> None:
+    log.info(
+        "a stream had shown a bank entry before the bank knew it",
+        stream_id=record.stream_id,
+        **publish_fields(record.publish),
+        bank=record.bank,
+        entry=record.entry,
+        action=record.action.value,
+        missed_ms=record.missed_ms,
+        ago_ms=record.ago_ms,
+        over=record.over,
+    )
 
 
 def _decision_lost(record: records.DecisionLost) -> None:

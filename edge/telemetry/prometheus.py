@@ -14,6 +14,7 @@ from edge.telemetry.worker_histograms import WorkerHistograms
 
 _LATENCY_BUCKETS_MS = (2, 5, 10, 20, 50, 100, 150, 250, 500, 1000, 2500)
 _CUT_BUCKETS_MS = (10, 25, 50, 100, 150, 250, 500, 1000, 2500, 5000, 10_000)
+_LOOK_BACK_BUCKETS_MS = (10, 25, 50, 100, 200, 500, 1000, 2500, 10_000, 60_000)
 _LOOK_BUCKETS_S = (1, 2, 5, 10, 30, 60, 120, 300, 900, 3600, 14_400, 86_400)
 
 R = TypeVar("R", bound=Record)
@@ -132,6 +133,26 @@ class PrometheusBackend:
         self._on(records.TimestampsWrong, lambda record: stamps.labels(record.how.value).inc())
         self._on(records.MatchCounted, lambda record: counted.labels(record.bank, record.source).inc())
         self._on(records.BankEntryRanAway, lambda record: quarantined.inc(record.quarantined))
+        late = self._counter(
+            "edge_late_matches",
+            "Streams that had shown a bank entry before the bank knew it, by what the match asked for.",
+            "action",
+        )
+        missed = self._counter(
+            "edge_late_matches_missed_seconds", "Time for which streams had shown such entries, seconds."
+        )
+        looked_up = self._histogram(
+            "edge_look_back_ms",
+            "Time to look new bank entries up in what streams have shown.",
+            _LOOK_BACK_BUCKETS_MS,
+        )
+
+        def matched_late(record: records.MatchedLate) -> None:
+            late.labels(record.action.value).inc()
+            missed.inc(record.missed_ms / 1000)
+
+        self._on(records.MatchedLate, matched_late)
+        self._on(records.EntriesLookedUp, lambda record: looked_up.observe(record.took_ms))
 
     def _count_cuts(self) -> None:
         violations = self._counter("edge_violations", "Strikes and blocks written.", "durable_in")

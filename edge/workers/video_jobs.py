@@ -343,7 +343,12 @@ class VideoJobs:
                     trace=None if verdict.action is Action.PASS else _trace(judgement.passed),
                     going_on=[signal_to_proto(signal) for signal in judgement.going_on],
                     calm_views=[
-                        worker_pb2.CalmView(bits=view.bits, pts_ms=view.pts_ms, unseen_ms=view.unseen_ms)
+                        worker_pb2.CalmView(
+                            bits=view.bits,
+                            pts_ms=view.pts_ms,
+                            unseen_ms=view.unseen_ms,
+                            not_passed=not view.passed,
+                        )
                         for view in judgement.calm_views
                     ],
                     by_witness=by_witness,

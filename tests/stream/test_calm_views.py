@@ -57,20 +57,22 @@ def test_what_was_suspicious_for_a_while_and_then_passed_is_remembered(watch: Wa
     assert sum(3000 <= pts_ms < 6000 for pts_ms in released) >= 2
 
 
-def test_what_led_to_a_verdict_is_not_remembered_and_nobody_seems_to_have_overlooked_it() -> None:
-    views = CalmViews()
+def test_what_led_to_a_verdict_was_not_passed_and_nobody_seems_to_have_overlooked_it() -> None:
+    views, convicted = CalmViews(), list[int]()
 
     def shown(pts_ms: int, *, passes: bool = True, suspicious: bool = False) -> list[tuple[int, int]]:
         assert views.due(pts_ms)
         views.add_view(bytes(32), pts_ms)
-        passed = views.judged(passes=passes, suspicious=suspicious)
-        return [(view.pts_ms, view.unseen_ms) for view in passed]
+        judged = views.judged(passes=passes, suspicious=suspicious)
+        convicted.extend(view.pts_ms for view in judged if not view.passed)
+        return [(view.pts_ms, view.unseen_ms) for view in judged if view.passed]
 
     assert shown(0) == [(0, 0)]
     assert shown(1000, suspicious=True) == []
     assert shown(2000, suspicious=True, passes=False) == []
     assert shown(3000, suspicious=True) == []
     assert shown(4000) == [], "the suspicion ends with it"
+    assert convicted == [1000, 2000, 3000, 4000]
     assert shown(5000) == [(5000, 1000)]
     assert shown(6000, suspicious=True) == []
     assert shown(7000) == [(6000, 1000), (7000, 1000)]

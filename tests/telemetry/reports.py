@@ -57,6 +57,8 @@ ONE_OF_EACH: tuple[Record, ...] = (
     records.MatchCounted("st_1", "lent", "clip", "match"),
     records.BankEntryRanAway("known", "card", 2, quarantined=True),
     records.BankEntryRanAway("known", "song", 2, quarantined=False),
+    records.EntriesLookedUp(300, 390_000, 2, 130.0),
+    records.MatchedLate("st_1", PUBLISH, "known", "film", Action.CUT, 12_000, 60_000, over=False),
     records.TaskFailed("Upkeep._sweep"),
     records.JournalMeasured(8_388_608, 2),
     records.ReviewsWaiting({"open": 4, "escalated": 3}, {"open": 60.5, "escalated": 3600.5}),

@@ -560,6 +560,7 @@ class Signal(_message.Message):
     AT_MOST_FIELD_NUMBER: _builtins.int
     BEGIN_PTS_MS_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
+    MISSED_MS_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     """`detect`, `match` (picture), `sound`, or `media`: it cannot be watched, and `detail` says why."""
     category: _builtins.str
@@ -588,6 +589,10 @@ class Signal(_message.Message):
     """Media time of the oldest sample that voted for it (match), milliseconds. Unset where it is of one sample."""
     kind: _builtins.str
     """Kind of the model that says it (detect): `motion`, `frame` (a picture) or `audio`. Empty otherwise."""
+    missed_ms: _builtins.int
+    """For how long the stream had shown it before its bank knew it (match), milliseconds: a new entry was looked up
+    in what streams had shown. Unset where the bank knew it.
+    """
     def __init__(
         self,
         *,
@@ -603,14 +608,20 @@ class Signal(_message.Message):
         at_most: Global___Action.ValueType = ...,
         begin_pts_ms: _builtins.int | None = ...,
         kind: _builtins.str = ...,
+        missed_ms: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_begin_pts_ms", b"_begin_pts_ms", "begin_pts_ms", b"begin_pts_ms"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_begin_pts_ms", b"_begin_pts_ms", "_missed_ms", b"_missed_ms", "begin_pts_ms", b"begin_pts_ms", "missed_ms", b"missed_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_begin_pts_ms", b"_begin_pts_ms", "at_most", b"at_most", "bank", b"bank", "begin_pts_ms", b"begin_pts_ms", "category", b"category", "detail", b"detail", "distance", b"distance", "entry", b"entry", "kind", b"kind", "pts_ms", b"pts_ms", "score", b"score", "severity", b"severity", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_begin_pts_ms", b"_begin_pts_ms", "_missed_ms", b"_missed_ms", "at_most", b"at_most", "bank", b"bank", "begin_pts_ms", b"begin_pts_ms", "category", b"category", "detail", b"detail", "distance", b"distance", "entry", b"entry", "kind", b"kind", "missed_ms", b"missed_ms", "pts_ms", b"pts_ms", "score", b"score", "severity", b"severity", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__begin_pts_ms: _TypeAlias = _typing.Literal["begin_pts_ms"]  # noqa: Y015
     _WhichOneofArgType__begin_pts_ms: _TypeAlias = _typing.Literal["_begin_pts_ms", b"_begin_pts_ms"]  # noqa: Y015
+    _WhichOneofReturnType__missed_ms: _TypeAlias = _typing.Literal["missed_ms"]  # noqa: Y015
+    _WhichOneofArgType__missed_ms: _TypeAlias = _typing.Literal["_missed_ms", b"_missed_ms"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__begin_pts_ms) -> _WhichOneofReturnType__begin_pts_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__missed_ms) -> _WhichOneofReturnType__missed_ms | None: ...
 
 Global___Signal: _TypeAlias = Signal  # noqa: Y015
 

@@ -605,7 +605,7 @@ class Judged(_message.Message):
 
     @_builtins.property
     def calm_views(self) -> _containers.RepeatedCompositeFieldContainer[Global___CalmView]:
-        """Pictures that are to be remembered as passed: one a second at most."""
+        """Pictures that are to be remembered: one a second at most."""
 
     def __init__(
         self,
@@ -633,28 +633,32 @@ Global___Judged: _TypeAlias = Judged  # noqa: Y015
 
 @_typing.final
 class CalmView(_message.Message):
-    """A picture that a stream showed and that was passed."""
+    """A picture that a stream showed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     BITS_FIELD_NUMBER: _builtins.int
     PTS_MS_FIELD_NUMBER: _builtins.int
     UNSEEN_MS_FIELD_NUMBER: _builtins.int
+    NOT_PASSED_FIELD_NUMBER: _builtins.int
     bits: _builtins.bytes
     """Its PDQ hash, 32 bytes."""
     pts_ms: _builtins.int
     unseen_ms: _builtins.int
     """Media time since the picture that was hashed before it, whether or not that was passed."""
+    not_passed: _builtins.bool
+    """A verdict has come of it. Set: it is looked for in new entries of banks, and never counts as calm."""
     def __init__(
         self,
         *,
         bits: _builtins.bytes = ...,
         pts_ms: _builtins.int = ...,
         unseen_ms: _builtins.int = ...,
+        not_passed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits", b"bits", "pts_ms", b"pts_ms", "unseen_ms", b"unseen_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits", b"bits", "not_passed", b"not_passed", "pts_ms", b"pts_ms", "unseen_ms", b"unseen_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

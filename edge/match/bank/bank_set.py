@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -12,6 +13,7 @@ from edge.errors import BankError, GateError
 from edge.match.audio.chromaprint import Items
 from edge.match.bank.bank import Bank
 from edge.match.bank.manifest import SUFFIX, bank_files
+from edge.match.bank.segment import Reference, Segment
 from edge.match.entry import AudioCandidate, Candidate, Entry, EntryKind, HashRun, Variant
 from edge.match.index.hamming import Codes
 from edge.match.pdq.hasher import PdqHash
@@ -50,13 +52,20 @@ class OpenBank:
             cut_short = cut_short or hits.truncated or len(hits.positions) > MAX_LOOKED_AT
             nearest = hits.positions[:MAX_LOOKED_AT].tolist(), hits.distances[:MAX_LOOKED_AT].tolist()
             for position, bits in zip(*nearest, strict=True):
-                in_use = (r for r in segment.references(position) if self._in_use(r.entry.id, off))
-                references = list(islice(in_use, MAX_CANDIDATES + 1))
+                references = list(islice(self._references(segment, off, position), MAX_CANDIDATES + 1))
                 cut_short = cut_short or len(references) > MAX_CANDIDATES
                 found += [
                     self._candidate(r.entry, r.run, bits, change, live) for r in references[:MAX_CANDIDATES]
                 ]
         return found, cut_short
+
+    def candidates_at(self, number: int, position: int, bits: int, live: PdqHash) -> list[Candidate]:
+        """Returns the candidates of the code at a place of a segment, which is ``bits`` from a live view."""
+        references = self._references(self.bank.segments[number], self._off[number], position)
+        return [self._candidate(r.entry, r.run, bits, "", live) for r in islice(references, MAX_CANDIDATES)]
+
+    def _references(self, segment: Segment, off: frozenset[str], position: int) -> Iterator[Reference]:
+        return (r for r in segment.references(position) if self._in_use(r.entry.id, off))
 
     def query_audio(self, live: Items, new: int) -> tuple[list[AudioCandidate], bool]:
         """Returns the known audio that ends with one of the newest ``new`` live items, and whether a bound

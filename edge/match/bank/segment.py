@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from edge.errors import BankError
 from edge.match.audio.audio_index import AudioIndex
@@ -109,6 +110,33 @@ class Segment:
     @property
     def codes(self) -> Codes:
         return self._codes
+
+    @property
+    def owners(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.uint32]] | None:
+        """Place of the code, and number of the entry, of each reference. None for a plain segment, whose
+        codes are its entries."""
+        if self.plain:
+            return None
+        return np.repeat(np.arange(len(self._codes)), np.diff(self._first)), self._ref_entry
+
+    def are_unchanged(self, positions: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+        """Whether each of these codes is of a frame as it was shown, or without its plain border."""
+        if self.plain:
+            return np.ones(len(positions), np.bool_)
+        owners = self.owners
+        assert owners is not None
+        unchanged = np.zeros(len(self._codes), np.bool_)
+        unchanged[owners[0][self._ref_variant <= Variant.INSIDE]] = True
+        return np.asarray(unchanged[positions])
+
+    @property
+    def entry_keys(self) -> npt.NDArray[np.uint64]:
+        """The key of each entry's id, in order of entries. Empty for a plain segment."""
+        if self.plain:
+            return np.empty(0, np.uint64)
+        keys = np.empty(self.entries, np.uint64)
+        keys[self._entry_of_key] = self._entry_key
+        return keys
 
     def search(self, query: Codes, radius: int) -> Hits:
         """Returns the codes within ``radius`` of one code (4,)."""

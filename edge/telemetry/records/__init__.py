@@ -35,8 +35,10 @@ from edge.telemetry.records.cuts import (
 )
 from edge.telemetry.records.judging import (
     BankEntryRanAway,
+    EntriesLookedUp,
     JudgedTooLate,
     MatchCounted,
+    MatchedLate,
     NotJudged,
     NotPassed,
     Passed,
@@ -138,6 +140,7 @@ __all__ = [
     "DecisionLost",
     "Draining",
     "EndUnknown",
+    "EntriesLookedUp",
     "ErasureDone",
     "ErasureFailed",
     "ErasureUnrecorded",
@@ -162,6 +165,7 @@ __all__ = [
     "LedgerRowsUnknown",
     "MarkLost",
     "MatchCounted",
+    "MatchedLate",
     "MatchingFailed",
     "ModelChanged",
     "NameResembles",

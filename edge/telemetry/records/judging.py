@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge.domain import Action
+from edge.domain import Action, Publish
 from edge.telemetry.records.base import Record
 
 
@@ -63,3 +63,33 @@ class BankEntryRanAway(Record):
     """Number of streams that it may match."""
     quarantined: bool
     """It flags from now on and never cuts. An entry whose audio matches is only reported."""
+
+
+@dataclass(frozen=True, slots=True)
+class EntriesLookedUp(Record):
+    """New bank entries were looked up in what streams have shown."""
+
+    hashes: int
+    views: int
+    """Frames of streams that were looked at."""
+    matches: int
+    """Streams that have shown one of them."""
+    took_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedLate(Record):
+    """A stream had shown a bank entry before the bank knew it."""
+
+    stream_id: str
+    publish: Publish
+    bank: str
+    entry: str
+    action: Action
+    """What the match asks for. PASS: it is only counted."""
+    missed_ms: int
+    """For how long it was shown."""
+    ago_ms: int
+    """Since when it is no longer shown, as far as is remembered."""
+    over: bool
+    """The stream has ended."""

@@ -1,0 +1,223 @@
+"""Looks new bank entries up in what the gate's streams have shown, and acts on what it finds.
+
+Workers look at frames that come. Who showed a new entry minutes ago would escape. So whatever changed the
+banks, what is new in their verified copies is looked up at once in the memory of recent frames: first the
+frames as they were shown, then their variants. It runs in a thread of low priority.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, TypeVar
+
+import structlog
+
+from edge.background import BackgroundTasks
+from edge.contract.gate import signal_to_proto
+from edge.decide import match_action
+from edge.domain import Action, SignalSource, Verdict
+from edge.match import BankPurpose, BankSet, RecentFootage
+from edge.match.bank.bank_set import stamp_of
+from edge.match.bank.new_entries import NewEntries, new_entries
+from edge.match.recent_footage import stream_tag
+from edge.match.retro_match import PastMatch, near_views, past_matches
+from edge.policy import MatchPolicy
+from edge.reasons import VerdictReason
+from edge.supervise.context import Context
+from edge.supervise.counted_matches import CountedMatches
+from edge.supervise.enforcer import Enforcer
+from edge.supervise.live_stream import LiveStream
+from edge.supervise.past_streams import PastStream
+from edge.telemetry.records import EntriesLookedUp, MatchedLate
+
+MOST_HASHES: Final = 1 << 20
+"""Most new hashes of one change that are looked up, those of the smallest additions first."""
+_NICENESS: Final = 10
+
+Answer = TypeVar("Answer")
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _LookedUp:
+    views: int
+    matches: tuple[PastMatch, ...]
+    took_ms: float
+
+
+class RetroMatch:
+    """The look back of one gate."""
+
+    def __init__(
+        self,
+        context: Context,
+        enforcer: Enforcer,
+        recent: RecentFootage,
+        copies: Path,
+        counted: CountedMatches,
+    ) -> None:
+        self._context = context
+        self._enforcer = enforcer
+        self._recent = recent
+        self._copies = copies
+        self._counted = counted
+        self._known = BankSet()
+        self._again: set[str] = set()
+        self._wake = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, "retro-match", _give_way)
+
+    async def start(self, tasks: BackgroundTasks) -> None:
+        """Takes the banks as an earlier run has left their copies. What is new since then is looked up."""
+        self._known, _ = await self._call(_read, self._known, self._known, self._copies)
+        tasks.keep(self._run, needed=False)
+
+    def stop(self) -> None:
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def banks_changed(self) -> None:
+        self._wake.set()
+
+    def look_up_again(self, bank: str) -> None:
+        """Looks all entries of a bank up, as if they were new: they may act now, and could not before."""
+        self._again.add(bank)
+        self._wake.set()
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await self.look_up()
+
+    async def look_up(self) -> None:
+        """Looks up what is new by now."""
+        again, self._again = self._again, set()
+        known = replace(self._known, banks=tuple(b for b in self._known.banks if b.bank.name not in again))
+        self._known, news = await self._call(_read, self._known, known, self._copies)
+        streams = self._streams()
+        unchanged = tuple(each for new in news if len((each := new.unchanged).positions))
+        for part in (unchanged, news) if _hashes(unchanged) < _hashes(news) else (unchanged,):
+            if not part or not streams:
+                return
+            for match in await self._find(part, {tag: policy for tag, (_, policy) in streams.items()}):
+                self._act(*streams.pop(match.stream), match)
+
+    def _streams(self) -> dict[int, tuple[LiveStream | PastStream, MatchPolicy]]:
+        """The streams that the policy wants looked at, by their tags."""
+        context = self._context
+        now = context.clock.wall_ms()
+        found: dict[int, tuple[LiveStream | PastStream, MatchPolicy]] = {}
+        for stream in (*context.registry, *context.past):
+            policy = context.in_force.for_publish(stream.publish).match
+            over = isinstance(stream, PastStream) and stream.ended_wall_ms < now - policy.look_back_ms
+            cutting = isinstance(stream, LiveStream) and stream.cutting
+            if policy.enabled and policy.look_back_ms and not over and not cutting:
+                found[int(stream_tag(stream.id))] = stream, policy
+        return found
+
+    async def _find(
+        self, news: Sequence[NewEntries], policies: Mapping[int, MatchPolicy]
+    ) -> tuple[PastMatch, ...]:
+        now = self._context.clock.wall_ms()
+        since_ms = now - max(policy.look_back_ms for policy in policies.values())
+        found = await self._call(_looked_up, self._recent, since_ms, news, self._known, policies, now)
+        self._context.telemetry.report(
+            EntriesLookedUp(_hashes(news), found.views, len(found.matches), found.took_ms)
+        )
+        return found.matches
+
+    def _act(self, stream: LiveStream | PastStream, policy: MatchPolicy, match: PastMatch) -> None:
+        """Flags or cuts, as if the match had been found live. Who is gone is flagged."""
+        context, signal = self._context, match.signal
+        now = context.clock.wall_ms()
+        action = match_action(signal, policy)
+        over = isinstance(stream, PastStream) or context.registry.find(stream.id) is None
+        acts = context.in_force.for_publish(stream.publish).mode.acts_on(SignalSource.MATCH)
+        ago_ms = max(0, now - match.last_wall_ms)
+        context.telemetry.report(
+            MatchedLate(
+                stream.id,
+                stream.publish,
+                signal.bank or "",
+                signal.entry or "",
+                action,
+                signal.missed_ms or 0,
+                ago_ms,
+                over,
+            )
+        )
+        if action is Action.PASS and isinstance(stream, LiveStream):
+            self._counted.note(stream, signal_to_proto(signal))
+        if action is Action.PASS or context.stopped:
+            return
+        detail = f"{signal.detail} missed_ms={signal.missed_ms} ago_ms={ago_ms}"
+        verdict = Verdict(
+            Action.FLAG if over else action,
+            pts_ms=signal.pts_ms,
+            cleared_pts_ms=-1 if isinstance(stream, PastStream) else stream.cleared_pts_ms,
+            category=signal.category,
+            reason=VerdictReason.MATCH,
+            score=signal.score,
+            signals=(replace(signal, detail=detail),),
+            policy_version=context.policy.version,
+            shadow=not acts,
+            begin_pts_ms=signal.begin_pts_ms,
+        )
+        if isinstance(stream, PastStream):
+            if verdict.category not in stream.flagged:
+                stream.flagged.add(verdict.category)
+                self._enforcer.flag_past(stream, verdict)
+        elif verdict.action is Action.CUT and acts:
+            own = context.in_force.for_publish(stream.publish)
+            self._enforcer.cut_stream(stream, verdict, context.clock.monotonic_ms(), own)
+        elif not stream.cutting:
+            self._enforcer.flag(stream, verdict, context.in_force.for_publish(stream.publish))
+
+    async def _call(self, call: Callable[..., Answer], *arguments: object) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
+
+
+def _read(now: BankSet, before: BankSet, copies: Path) -> tuple[BankSet, tuple[NewEntries, ...]]:
+    """Reads the copies. Returns them, and what is new since another state."""
+    banks = now.read_anew(copies, stamp_of(copies), strict=False, verify=False)
+    news: list[NewEntries] = []
+    for new in sorted(new_entries(before, banks), key=lambda new: len(new.positions)):
+        if new.bank.bank.info.opinion is BankPurpose.BENIGN:
+            continue
+        if _hashes(news) + len(new.positions) > MOST_HASHES:
+            log.warning(
+                "too many new hashes to look all of them up in what streams have shown", most=MOST_HASHES
+            )
+            break
+        news.append(new)
+    return banks, tuple(news)
+
+
+def _looked_up(
+    recent: RecentFootage,
+    since_ms: int,
+    news: Sequence[NewEntries],
+    banks: BankSet,
+    policies: Mapping[int, MatchPolicy],
+    now_ms: int,
+) -> _LookedUp:
+    begun = time.monotonic()
+    views = recent.since(since_ms)
+    matches = tuple(past_matches(views, near_views(views, news), news, banks, policies, now_ms))
+    return _LookedUp(len(views), matches, 1000 * (time.monotonic() - begun))
+
+
+def _hashes(news: Iterable[NewEntries]) -> int:
+    return sum(len(new.positions) for new in news)
+
+
+def _give_way() -> None:
+    """Judging live streams has priority. On Linux the niceness is of this thread alone."""
+    with suppress(OSError, AttributeError):
+        os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) + _NICENESS)

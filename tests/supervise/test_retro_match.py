@@ -1,0 +1,119 @@
+"""A new bank entry is looked up in what the streams have shown, and acted on as if it had been found live."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge.background import BackgroundTasks
+from edge.contract.gen import gate_pb2, worker_pb2
+from edge.domain import Action, StreamId
+from edge.match import Bank, BankInfo, BankPurpose
+from edge.policy import MatchPolicy, Mode, Policy
+from edge.reasons import EndReason, VerdictReason
+from edge.telemetry.records import CutDecided, EntriesLookedUp, Flagged, MatchedLate
+from tests.match.test_retro_match import film, frame
+from tests.supervise.gate_without_workers import Bench, gate_without_workers
+
+
+def shows(bench: Bench, stream_id: StreamId, *seconds: int, not_passed: bool = False) -> None:
+    """A worker says that a stream showed these seconds of the film."""
+    views = [
+        worker_pb2.CalmView(
+            bits=frame(25 * second, 6), pts_ms=1000 * second, unseen_ms=1000, not_passed=not_passed
+        )
+        for second in seconds
+    ]
+    judged = worker_pb2.Judged(
+        stream_id=stream_id, verdict=gate_pb2.Verdict(action=gate_pb2.ACTION_PASS), calm_views=views
+    )
+    bench.gate._worker_events.on_worker_event(worker_pb2.FromWorker(judged=judged))
+
+
+def bank_the_film(bench: Bench, opinion: BankPurpose = BankPurpose.VIOLATING, name: str = "known") -> None:
+    """Into the verified copies themselves."""
+    Bank.create(bench.gate.settings.bank_copies / name, BankInfo(opinion=opinion)).add_footage([film()])
+
+
+async def test_who_has_shown_a_new_entry_is_cut_and_who_is_gone_is_on_record(tmp_path: Path) -> None:
+    async with gate_without_workers(tmp_path) as bench:
+        shown, flagged, gone, other = [await bench.watched(name, name, name) for name in "abcd"]
+        shows(bench, shown, 1, 2, 3, 4)
+        shows(bench, flagged, 1, 2, 3, not_passed=True)  # the detector has flagged it, in shadow
+        shows(bench, gone, 2, 3, 4)
+        shows(bench, other, 1)
+        bench.gate.router.ends.forget(bench.gate.registry.get(gone), EndReason.PUBLISHER_GONE)
+        bank_the_film(bench)
+        await bench.gate.retro_match.look_up()
+        await bench.until(lambda: len(bench.recorded.of(CutDecided)) == 2)
+        cut = {record.stream_id: record.verdict for record in bench.recorded.of(CutDecided)}
+        assert set(cut) == {shown, flagged}
+        [signal] = cut[shown].signals
+        assert (signal.bank, signal.entry, signal.missed_ms) == ("known", "film", 4000)
+        assert cut[shown].reason is VerdictReason.MATCH
+        [record] = bench.recorded.of(Flagged)
+        assert (record.incident.stream_id, record.incident.verdict.action) == (gone, Action.FLAG)
+        await bench.until(lambda: gone in {incident.stream_id for incident in bench.ledger.incidents()})
+        [on_record] = [incident for incident in bench.ledger.incidents() if incident.stream_id == gone]
+        assert on_record.verdict.signals[0].missed_ms == 3000
+        late = {record.stream_id: (record.action, record.over) for record in bench.recorded.of(MatchedLate)}
+        assert late == {shown: (Action.CUT, False), flagged: (Action.CUT, False), gone: (Action.CUT, True)}
+        # What is known is not looked up again, unless somebody asks.
+        looked_up = len(bench.recorded.of(EntriesLookedUp))
+        await bench.gate.retro_match.look_up()
+        assert len(bench.recorded.of(EntriesLookedUp)) == looked_up
+        bench.gate.retro_match.look_up_again("known")
+        await bench.gate.retro_match.look_up()
+        assert len(bench.recorded.of(EntriesLookedUp)) == looked_up + 1
+        assert len(bench.recorded.of(Flagged)) == 1, "one incident of a stream that is over is enough"
+
+
+@pytest.mark.parametrize(
+    ("opinion", "policy", "follows"),
+    [
+        (BankPurpose.INVESTIGATE, Policy(mode=Mode.ENFORCE), (Action.FLAG, False)),
+        (BankPurpose.VIOLATING, Policy(mode=Mode.SHADOW), (Action.CUT, True)),
+        (BankPurpose.VIOLATING, Policy(match=MatchPolicy(action=Action.FLAG)), (Action.FLAG, False)),
+        (BankPurpose.COUNT, Policy(mode=Mode.ENFORCE), None),
+        (BankPurpose.BENIGN, Policy(mode=Mode.ENFORCE), None),
+        (BankPurpose.VIOLATING, Policy(match=MatchPolicy(look_back_ms=0)), None),
+    ],
+)
+async def test_the_bank_and_the_policy_say_what_follows(
+    tmp_path: Path, opinion: BankPurpose, policy: Policy, follows: tuple[Action, bool] | None
+) -> None:
+    async with gate_without_workers(tmp_path, policy) as bench:
+        stream_id = await bench.watched()
+        shows(bench, stream_id, 1, 2, 3)
+        bank_the_film(bench, opinion)
+        await bench.gate.retro_match.look_up()
+        flagged = [record.incident.verdict for record in bench.recorded.of(Flagged)]
+        if follows is not None:
+            await bench.until(lambda: bench.recorded.of(Flagged))
+            flagged = [record.incident.verdict for record in bench.recorded.of(Flagged)]
+        assert [(verdict.action, verdict.shadow) for verdict in flagged] == (
+            [] if follows is None else [follows]
+        )
+        assert not bench.recorded.of(CutDecided)
+
+
+async def test_whatever_changes_the_banks_of_the_gate_is_looked_up_and_what_it_had_before_is_not(
+    tmp_path: Path,
+) -> None:
+    async with gate_without_workers(tmp_path) as bench:
+        gate, tasks = bench.gate, BackgroundTasks()
+        bank_the_film(bench, name="before")
+        Bank.create(gate.settings.banks / "before").add_footage([film()])
+        try:
+            await gate.retro_match.start(tasks)
+            stream_id = await bench.watched()
+            shows(bench, stream_id, 1, 2, 3)
+            await gate._banks.start(tasks)
+            Bank.create(gate.settings.banks / "known").add_footage([film()])
+            gate._banks.ask()
+            await bench.until(lambda: bench.recorded.of(CutDecided))
+            [record] = bench.recorded.of(MatchedLate)
+            assert record.bank == "known"
+        finally:
+            tasks.cancel()
