@@ -47,6 +47,7 @@ PUBLIC: dict[str, set[str]] = {
         "Progress",
         "Suspicion",
         "activity_of",
+        "match_action",
     },
     "edge.detect": {
         "DetectWindow",

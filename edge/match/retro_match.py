@@ -47,7 +47,7 @@ class PastMatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Hits:
+class NearViews:
     """Frames that are near a new entry. All arrays have the same length."""
 
     views: Positions
@@ -58,7 +58,7 @@ class Hits:
     distances: npt.NDArray[np.uint16]
 
 
-def near_views(views: Views, news: Sequence[NewEntries]) -> Hits:
+def near_views(views: Views, news: Sequence[NewEntries]) -> NearViews:
     """Returns all frames that are near a new hash, in order of frames and of distance."""
     found = []
     for number, new in enumerate(news):
@@ -68,15 +68,15 @@ def near_views(views: Views, news: Sequence[NewEntries]) -> Hits:
         )
     if not found:
         empty = np.empty(0, np.intp)
-        return Hits(empty, empty, empty, np.empty(0, np.uint16))
+        return NearViews(empty, empty, empty, np.empty(0, np.uint16))
     large, number_of, positions, distances = (np.concatenate(each) for each in zip(*found, strict=True))
     order = np.lexsort((distances, large))
-    return Hits(large[order], number_of[order], positions[order], distances[order])
+    return NearViews(large[order], number_of[order], positions[order], distances[order])
 
 
 def past_matches(
     views: Views,
-    hits: Hits,
+    hits: NearViews,
     news: Sequence[NewEntries],
     banks: BankSet,
     policies: Mapping[int, MatchPolicy],
@@ -134,7 +134,7 @@ def _voted(vote: MatchVote, pts_ms: int, until_ms: int, candidates: Sequence[Can
 def _candidates(
     view: int,
     views: Views,
-    hits: Hits,
+    hits: NearViews,
     news: Sequence[NewEntries],
     benign: Iterable[OpenBank],
     radius: int,

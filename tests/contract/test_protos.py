@@ -12,7 +12,7 @@ from grpc_tools import protoc
 
 PROTOS = Path(__file__).resolve().parents[2] / "protos"
 PINNED = {
-    "gate": "b9f9518562e833b6c7e8f95f5cca2c5d7e85f8e281af6a4c702d83484bdc3c50",
+    "gate": "381dda81447d60c90b2702bac6d5d0e61a6d077cca67c491116ddaf3a7566089",
     "operator": "d9764043a341b97a99892e42bc1c16f6574119ccb78c5e6f0756656e84f626d0",
 }
 
