@@ -16,8 +16,10 @@ from precis_i18n import get_profile
 from precis_i18n.context import rule_zero_width_joiner, rule_zero_width_nonjoiner
 from precis_i18n.unicode import UnicodeData
 
-from edge.errors import InvalidInput
+from edge.errors import InvalidInput, LimitExceeded
 
+MAX_BROADCASTER: Final = 512
+"""Characters of a broadcaster's name that the ledger holds."""
 _UNICODE: Final = UnicodeData()
 _PRESERVED: Final = get_profile("UsernameCasePreserved")
 _MAPPED: Final = get_profile("UsernameCaseMapped")
@@ -70,6 +72,19 @@ def _is_refused(name: str, position: int) -> bool:
 def normal_text(text: str) -> str:
     """A name as it is stored: composed form (NFC), without surrounding blanks."""
     return unicodedata.normalize("NFC", text).strip()
+
+
+def stored_name(field: str, name: str, limit: int) -> str:
+    """The name as it is stored, when every character of it can be seen.
+
+    Composed or compared, a name may be several times as long as it was sent. Raises InvalidInput, and
+    LimitExceeded where one of these forms is longer than ``limit`` characters.
+    """
+    form = normal_text(check_name(field, name))
+    longest = len(form) if _ASCII_NAME.fullmatch(form) else max(len(form), len(compared(form)))
+    if longest > limit:
+        raise LimitExceeded(field, limit, longest, "characters")
+    return form
 
 
 @lru_cache(maxsize=16_384)

@@ -16,12 +16,20 @@ watermark never go back, and a stream that always repeats one stamp still advanc
 from __future__ import annotations
 
 from collections import Counter
+from typing import Final
 
+MOST_MS: Final = 1 << 53
+"""No stamp counts as further from 0. Sums of stamps then fit the messages that carry them."""
 WRAP_MS = 1 << 32
 JITTER_MS = 1_000
 LEAP_MS = 6 * 3_600_000
 REORDER_MS = 3_000
 NOMINAL_MS = 40
+
+
+def bounded_ms(stamp_ms: int) -> int:
+    """A caller's stamp, or the nearest that counts."""
+    return max(-MOST_MS, min(stamp_ms, MOST_MS))
 
 
 class Timestamps:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from precis_i18n import get_profile
 
-from edge.errors import InvalidInput
-from edge.names import check_name, compared, normal_text
+from edge.errors import InvalidInput, LimitExceeded
+from edge.names import check_name, compared, normal_text, stored_name
 
 SAME = ("victim.", "victim/", "victim./", "ｖｉｃｔｉｍ", "victim\u00a0", "victim\u3000", "𝐯𝐢𝐜𝐭𝐢𝐦", " victim")
 UNSEEN = {
@@ -99,3 +99,17 @@ def test_ascii_takes_a_short_way_to_the_form_of_the_profile(name: str) -> None:
     for profile, case_mapped in (("UsernameCasePreserved", False), ("UsernameCaseMapped", True)):
         form = get_profile(profile).enforce(name)
         assert compared(name, case_mapped=case_mapped) == (form.rstrip("./") or form)
+
+
+LONGER = ("\ufb2c", "\ufdfa", "\U0001d160")
+"""Composed (NFC) or compared (NFKC), each is several characters."""
+
+
+@given(st.lists(st.sampled_from([*LONGER, "a", "\u00e9", "e\u0301"]), min_size=1, max_size=40).map("".join))
+def test_no_form_of_a_name_is_longer_than_its_limit(name: str) -> None:
+    longest = max(len(normal_text(name)), len(compared(normal_text(name))))
+    if longest > 20:
+        with pytest.raises(LimitExceeded, match=f"broadcaster: {longest} characters"):
+            stored_name("broadcaster", name, 20)
+    else:
+        assert stored_name("broadcaster", name, 20) == normal_text(name)

@@ -20,7 +20,7 @@ from edge.background import BackgroundTasks, task_health
 from edge.contract.gen import gate_pb2, gate_pb2_grpc
 from edge.domain import UNPROVEN_ATTRIBUTE, Publish, StreamId
 from edge.errors import GateError, InvalidInput, SourceStalled, WorkerLost
-from edge.names import check_name, normal_text
+from edge.names import MAX_BROADCASTER, check_name, stored_name
 from edge.reasons import AdmissionReason, EndReason
 from edge.supervise import Gate
 from edge.supervise.authority import Caller
@@ -57,7 +57,7 @@ class GateServicer(gate_pb2_grpc.GateServicer):
         app = check_name("app", bounds.text("app", request.app, limits.max_app_chars, required=True))
         name = check_name("name", bounds.text("name", request.name, limits.max_name_chars, required=True))
         attributes = {
-            key: normal_text(check_name(f"attributes[{key}]", value))
+            key: stored_name(f"attributes[{key}]", value, limits.max_attribute_chars)
             for key, value in bounds.attributes(
                 "attributes", request.attributes, limits.max_attributes, limits.max_attribute_chars
             ).items()
@@ -69,13 +69,12 @@ class GateServicer(gate_pb2_grpc.GateServicer):
             connection=bounds.text("connection", request.connection, limits.max_connection_chars),
             app=app,
             name=name,
-            broadcaster=normal_text(
-                check_name(
-                    "broadcaster",
-                    bounds.text("broadcaster", request.broadcaster, limits.max_broadcaster_chars),
-                )
+            broadcaster=stored_name(
+                "broadcaster",
+                bounds.text("broadcaster", request.broadcaster, limits.max_broadcaster_chars),
+                limits.max_broadcaster_chars,
             )
-            or f"{app}/{name}",
+            or stored_name("name", f"{app}/{name}", MAX_BROADCASTER),
             address=bounds.text("address", request.address, 64),
             attributes=attributes,
         )

@@ -10,8 +10,7 @@ from edge.contract.gen import operator_pb2
 from edge.contract.operator import block_to_proto, severity_from_proto, strike_to_proto
 from edge.domain import PERMANENT_MS, SubjectKind
 from edge.errors import InvalidInput
-
-_MAX_BROADCASTER_CHARS = 512
+from edge.names import MAX_BROADCASTER
 
 
 class BlockCalls(OperatorCalls):
@@ -73,7 +72,7 @@ class BlockCalls(OperatorCalls):
         await self.person(context, Role.VIEWER)
         strikes = await self._gate.executor.call(
             self._gate.ledger.strikes,
-            broadcaster=optional("broadcaster", request.broadcaster, _MAX_BROADCASTER_CHARS),
+            broadcaster=optional("broadcaster", request.broadcaster, MAX_BROADCASTER),
             include_pardoned=request.include_pardoned,
             limit=limit(request.limit),
             before_id=optional("before_id", request.before_id),
@@ -86,7 +85,7 @@ class BlockCalls(OperatorCalls):
     ) -> operator_pb2.AddStrikeResponse:
         person = await self.person(context, Role.REVIEWER)
         strike, blocks = await self._gate.actions.add_strike(
-            bounds.text("broadcaster", request.broadcaster, _MAX_BROADCASTER_CHARS),
+            bounds.text("broadcaster", request.broadcaster, MAX_BROADCASTER),
             bounds.text("app", request.app, self._gate.settings.limits.max_app_chars),
             bounds.text("category", request.category, 64),
             severity_from_proto(bounds.member("severity", request.severity, operator_pb2.Severity.values())),

@@ -21,7 +21,7 @@ from edge.ledger.subjects import struck_name
 from edge.ledger.tables import appeals, blocks, strikes
 from edge.ledger.unknown_rows import readable
 from edge.ledger.violations import make_blocks
-from edge.names import check_name, compared, normal_text
+from edge.names import MAX_BROADCASTER, compared, stored_name
 from edge.policy import Policy
 
 
@@ -82,7 +82,7 @@ class Strikes(LedgerBase):
                     raise InvalidInput("incident_id", f"{incident_id} is of another broadcaster or app")
                 category = category or incident.verdict.category
                 _no_strike_yet(connection, incident_id, stream_id)
-            if not check_name("broadcaster", normal_text(publish.broadcaster)):
+            if not stored_name("broadcaster", publish.broadcaster, MAX_BROADCASTER):
                 raise InvalidInput("broadcaster", "must not be empty")
             strike = Strike(
                 id=new_id("sk"),

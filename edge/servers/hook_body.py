@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from urllib.parse import unquote_plus
 
 from edge.errors import InvalidInput, LimitExceeded
-from edge.names import check_name, normal_text
+from edge.names import stored_name
 
 MAX_BODY_BYTES = 8 * 1024
 MAX_FIELDS = 64
@@ -147,10 +147,7 @@ def argument(fields: Mapping[str, Any], field: str) -> str:
     """
     if isinstance(fields.get(field), list) or (isinstance(fields, Form) and field in fields.ambiguous):
         raise InvalidInput(field, "must be given once: it has several values, or spellings of its name")
-    value = normal_text(check_name(field, text_of(fields, field)))
-    if len(value) > MAX_ARGUMENT:
-        raise LimitExceeded(field, MAX_ARGUMENT, len(value), "characters")
-    return value
+    return stored_name(field, text_of(fields, field), MAX_ARGUMENT)
 
 
 def address_of(text: str) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 from edge.domain import UNPROVEN_ATTRIBUTE, Publish
 from edge.errors import InvalidInput
 from edge.ledger import STREAM_KEY_ATTRIBUTE
-from edge.names import check_name, normal_text
-from edge.servers.hook_body import address_of, argument, parse_query, text_of
+from edge.names import stored_name
+from edge.servers.hook_body import MAX_ARGUMENT, address_of, argument, parse_query, text_of
 from edge.servers.settings import ServerSection
 
 USER = "user"
@@ -77,7 +77,7 @@ class PublishArguments:
         ``user``. ``key`` becomes ``attributes["stream_key"]``. Raises InvalidInput or LimitExceeded with the
         argument. InvalidInput is also raised where the argument ``user`` names somebody else than the login.
         """
-        named, user = argument(query, self.broadcaster), normal_text(check_name("user", user))
+        named, user = argument(query, self.broadcaster), stored_name("user", user, MAX_ARGUMENT)
         if self.broadcaster != USER:
             user = named or user
         elif user and named and named != user:

@@ -21,6 +21,7 @@ from edge.stream.ring_reader import RingReader
 from edge.supervise.kept_media import AudioAlignment, KeptAudio, KeptMedia
 from edge.supervise.recording import Recording
 from edge.supervise.watermark import Watermark
+from edge.timestamps import bounded_ms
 
 MAX_DEFERRED_UNITS: Final = 160
 """Most units of one GOP that are deferred. After that the worker gets the GOP."""
@@ -85,8 +86,9 @@ class PushBuffer:
 
     def add_unit(self, unit: AccessUnit) -> Release:
         """Takes the next access unit in decoding order, with its times as the caller gave them."""
-        pts_ms, dts_ms = self.clock.advance(unit.pts_ms, unit.dts_ms, unit.arrival_ms, len(unit.data))
-        caller_pts_ms = self.clock.unwrapped_pts_ms(unit.pts_ms, unit.dts_ms)
+        given_pts_ms, given_dts_ms = bounded_ms(unit.pts_ms), bounded_ms(unit.dts_ms)
+        pts_ms, dts_ms = self.clock.advance(given_pts_ms, given_dts_ms, unit.arrival_ms, len(unit.data))
+        caller_pts_ms = self.clock.unwrapped_pts_ms(given_pts_ms, given_dts_ms)
         self.watermark.add_unit(caller_pts_ms, max(pts_ms, dts_ms), unit.arrival_ms)
         untimed = self.clock.fault is StampFault.FAST
         if untimed or (pts_ms, dts_ms) != (unit.pts_ms, unit.dts_ms):
@@ -117,7 +119,8 @@ class PushBuffer:
 
     def add_audio(self, audio: Audio) -> Audio:
         """Takes the next sound, with its times as the caller gave them. Returns it in media time."""
-        audio = self._alignment.aligned(audio)
+        bounded = tuple((bounded_ms(pts_ms), data) for pts_ms, data in audio.units)
+        audio = self._alignment.aligned(replace(audio, units=bounded))
         oldest_ms = self._ring.oldest_ms
         if oldest_ms is None:  # sound alone, so far
             oldest_ms = max((pts_ms for pts_ms, _ in audio.units), default=0) - self._ring_ms

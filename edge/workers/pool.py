@@ -430,9 +430,9 @@ class WorkerPool:
                     case "pong":
                         now_ms = self._clock.monotonic_ms()
                         self._totals.update(worker.note_load(event.pong, now_ms, self._section.heartbeat_ms))
-                        self._events.on_worker_event(event)
+                        self._tell(self._events.on_worker_event, event)
                     case _:
-                        self._events.on_worker_event(event)
+                        self._tell(self._events.on_worker_event, event)
         except WorkerLost as error:
             log.error("worker sent an invalid message", worker=worker.index, error=str(error))
         except Exception as error:
@@ -504,8 +504,8 @@ class WorkerPool:
 
     @staticmethod
     def _tell(event: Callable[..., None], *said: object) -> None:
-        """Tells the owner of a worker's death. An error of the owner must not keep the worker from being
-        replaced."""
+        """Tells the owner what a worker says, or of its death. An error of the owner must not end a worker
+        with all its streams, nor keep it from being replaced."""
         try:
             event(*said)
         except Exception as error:

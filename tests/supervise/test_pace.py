@@ -139,3 +139,30 @@ async def test_a_watermark_covers_nothing_that_repeats_a_judged_stamp(
         bench.gate._worker_events.on_worker_event(worker_pb2.FromWorker(judged=judged))
         answer = stream.responses._queue[-1]  # type: ignore[union-attr]
         assert (answer.cleared_units, answer.cleared_pts_ms, answer.verdict.pts_ms) == (10, 6, 7)
+
+
+_LOW, _HIGH = -(1 << 63), (1 << 63) - 1
+
+
+@pytest.mark.parametrize("pts_ms", [_LOW, _LOW + 1, _HIGH])
+@pytest.mark.parametrize("dts_ms", [_LOW, 0, _HIGH])
+async def test_no_stamp_is_too_large_for_an_answer(tmp_path: Path, pts_ms: int, dts_ms: int) -> None:
+    """A message holds 64 bits, and what is said of a stamp lies beyond it."""
+    async with gate_without_workers(tmp_path) as bench:
+        stream = await pushed(bench)
+        for _ in range(3):
+            bench.gate.router.intake.push(
+                stream, gate_pb2.AccessUnit(pts_ms=pts_ms, dts_ms=dts_ms, keyframe=True, data=b"x")
+            )
+            sound = gate_pb2.AudioUnit(pts_ms=-1 - pts_ms, data=b"x")
+            bench.gate.router.intake.push_audio(stream, gate_pb2.AudioUnits(codec="aac", units=[sound]))
+        [first, *_, last] = stream.media.units()  # type: ignore[union-attr]
+        signal = gate_pb2.Signal(pts_ms=last.pts_ms, begin_pts_ms=first.pts_ms)
+        verdict = gate_pb2.Verdict(action=gate_pb2.ACTION_PASS, pts_ms=first.pts_ms, signals=[signal])
+        judged = worker_pb2.Judged(
+            stream_id=stream.id, verdict=verdict, cleared_pts_ms=first.pts_ms, arrival_ms=1e12
+        )
+        bench.gate._worker_events.on_worker_event(worker_pb2.FromWorker(judged=judged))
+        answer = stream.responses._queue[-1]  # type: ignore[union-attr]
+        assert answer.WhichOneof("response") == "verdict"
+        assert answer.cleared_units >= 1
