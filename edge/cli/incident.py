@@ -305,7 +305,7 @@ def _review(
         lines.append(f"`edge-gate incident undo {incident.id}` takes that back until {until}")
     if incident.HasField("banking"):
         lines += _banking_lines(banking_dict(incident.banking))
-    _say(incident, as_json, "\n".join(lines))
+    _say(incident, as_json, *lines)
 
 
 def _banking_lines(banking: dict[str, Any]) -> list[str]:
@@ -401,8 +401,9 @@ def _activity_line(activity: dict[str, Any] | None) -> str | None:
     )
 
 
-def _say(incident: operator_pb2.Incident, as_json: bool, line: str) -> None:
+def _say(incident: operator_pb2.Incident, as_json: bool, *lines: str) -> None:
     if as_json:
         print_json(as_dict(incident))
-    else:
+        return
+    for line in lines:
         print_line(line)

@@ -29,7 +29,7 @@ _UNEXPECTED_CHARACTERS = 400
 
 
 class PlainConsole(Console):
-    """Shows strings as they are written: no markup, no emoji codes, invisible characters as escapes.
+    """Shows each string as one line: no markup, no emoji codes, what is invisible as escapes.
 
     Everything that the commands print may hold a name, a label or a path that somebody else chose. What is
     to have a style is a ``Text``, or names the style in ``print``.
@@ -40,7 +40,7 @@ class PlainConsole(Console):
 
     def render_str(self, text: str, **options: Any) -> Text:
         options |= {"markup": False, "emoji": False}
-        return super().render_str(printable(text, lines=True), **options)
+        return super().render_str(printable(text), **options)
 
 
 console = PlainConsole()

@@ -74,7 +74,8 @@ def report(
     console.print(period(found, t), style="bold")
     for section in sections(found, t):
         if section.rows:
-            console.print(f"\n{section.title}", style="bold")
+            console.print()
+            console.print(section.title, style="bold")
             print_table(section.columns, section.rows, "")
     console.print()
     for note in NOTES:

@@ -107,8 +107,10 @@ def test_a_folder_without_media_makes_no_bank(tmp_path: Path) -> None:
 
 def test_people_are_told_what_is_left_out(tmp_path: Path, clip: Path) -> None:
     folder = drop(tmp_path / "folder", clip)
+    (folder / "a\nerror: b.txt").write_text("neither\n")
     result = runner.invoke(app, ["add", str(folder), "--bank", str(tmp_path / "known"), "--no-sound"])
     assert result.exit_code == 0
+    assert f"left out {folder}/a\\nerror: b.txt: is no media" in result.stderr
     assert f"left out {folder / 'notes.txt'}: is no media" in result.stderr
     assert f"left out {folder / 'copy.mp4'}: is the same as {folder / 'clip'}" in result.stderr
     other = runner.invoke(app, ["add", str(folder), "--bank", str(tmp_path / "known"), "--id", "one"])

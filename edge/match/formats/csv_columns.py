@@ -22,6 +22,11 @@ _NAMES: Final = {
     "pdqhash": "hash",
     "hashvalue": "hash",
     "hash_value": "hash",
+    "signal_value": "hash",
+    "indicator": "hash",
+    "hash_type": "signal_type",
+    "hashtype": "signal_type",
+    "algorithm": "signal_type",
 }
 _TX_NAMES: Final = {"signal_str": "hash", "collab": "source", "tags": "note", "category": "opinion"}
 _HASH: Final = re.compile(r"[0-9a-fA-F]{64}")

@@ -46,7 +46,8 @@ MAX_DOCUMENT_BYTES = 256 * 1024 * 1024
 _NOT_VIOLATING = ("NEGATIVE_CLASS", "DISPUTED")
 _NO_LONGER = ("withdrawn", "deleted")
 _PDQ_TYPES: Final = ("pdq", "hash_pdq")
-_PDQ_LINE: Final = re.compile(r"(?:pdq\s+)?([0-9a-f]{64})(?:\s*#.*)?", re.IGNORECASE)
+_OTHER_HASHES: Final = re.compile(r"md5|sha-?\d|photodna|tmk|vpdq|[adp]hash", re.IGNORECASE)
+_PDQ_LINE: Final = re.compile(r"(?:pdq[\s:]\s*)?([0-9a-f]{64})(?:\s*#.*)?", re.IGNORECASE)
 
 
 class HashListFormat(StrEnum):
@@ -216,7 +217,8 @@ class Import:
             if not any(map(str.strip, row)):
                 continue
             values = self._csv_values(row, found)
-            if values.get("signal_type", "pdq").lower() not in _PDQ_TYPES or not values["hash"]:
+            is_pdq = values.get("signal_type", "pdq").lower() in _PDQ_TYPES
+            if not values["hash"] or not is_pdq or _OTHER_HASHES.search(values.get("type", "")):
                 self.other_kinds += 1
                 continue
             if values.get("opinion", "").upper() in _NOT_VIOLATING:

@@ -355,6 +355,8 @@ IN_THE_WAY_OF_COMMON_TOOLS = {
     "cells without a hash": f"name,hash\na,{H[0]}\nb,\nc,{H[1]}\n",
     "another kind that is long": f"signal_type,signal_str\npdq,{H[0]}\n"
     f'vpdq,"{"x" * 200_000}"\nHASH_PDQ,{H[1]}\n',
+    "kinds of hashes": f"hash,hash_type\n{H[0]},PDQ\nd41d8cd98f00b204e9800998ecf8427e,MD5\n{H[1]},pdq\n",
+    "types": f"indicator,type\n{H[0]},HASH_PDQ\n{'e' * 64},HASH_SHA256\n{H[1]},image\n",
     "end of text": f"hash,quality\n{H[0]},100\n{H[1]},90\n\x1a",
 }
 
@@ -382,7 +384,7 @@ def test_frames_of_a_video_may_be_separated_otherwise(tmp_path: Path, text: str)
     assert [(run.start_ms, run.quality) for run in video.hashes] == [(0, 100), (500, 99)]
 
 
-@pytest.mark.parametrize("line", [f"{H[0]} # one", f"pdq {H[0]}", H[0].upper()])
+@pytest.mark.parametrize("line", [f"{H[0]} # one", f"pdq {H[0]}", f"PDQ: {H[0]}", H[0].upper()])
 def test_a_plain_list_may_name_the_kind_and_have_notes(tmp_path: Path, line: str) -> None:
     path = tmp_path / "list"
     path.write_text(f"# all of them\n{line}\n")
