@@ -39,10 +39,12 @@ _LOCK: Final = f", pg_catalog.pg_advisory_xact_lock({_ADVISORY_KEY})"
 def parse_hosts(url: str) -> sa.URL:
     """Parses a URL that may name several hosts, as libpq does: ``postgresql://user@one:5432,two:5433/db``.
 
+    A host may be the folder of a socket: ``%2Frun%2Fpostgresql``.
+
     Raises ArgumentError.
     """
     found = _HOSTS.fullmatch(url)
-    if found is None or "," not in found["hosts"]:
+    if found is None or not {",", "%"} & set(found["hosts"]):
         return _make_url(url)
     who = f"{found['who']}@" if found["who"] is not None else "@"
     hosts, ports = [], []

@@ -149,6 +149,7 @@ def test_a_cut_does_not_wait_for_a_connection(make_incident: MakeIncident, tmp_p
         ("postgresql://u:p@one:5432,two:5433/db?connect_timeout=3", "one,two", "5432,5433"),
         ("postgres://one,two/db", "one,two", "5432,5432"),
         ("postgresql+psycopg://u@[::1]:1,[fe80::1]/db", "::1,fe80::1", "1,5432"),
+        ("postgresql://%2Frun%2Fpostgresql:5433/db", "/run/postgresql", "5433"),
     ],
 )
 def test_a_url_may_name_several_hosts(url: str, host: str, port: str) -> None:
