@@ -22,6 +22,7 @@ from edge.crash_points import crash_point
 from edge.durable_files import append_durably, reserve, sync_folder
 from edge.errors import LedgerUnavailable
 from edge.ledger.journal_entries import Entry, Violated, decode, encode
+from edge.settings_file import open_regular
 
 MAX_LINE_BYTES = 1024 * 1024
 
@@ -88,7 +89,7 @@ class Journal:
         The entry of a damaged line is None. Stops before a last line that is torn or still being written.
         """
         try:
-            with self._path.open("rb") as file:
+            with open_regular(self._path) as file:
                 file.seek(position)
                 while line := file.readline(MAX_LINE_BYTES):
                     if not line.endswith(b"\n") and len(line) < MAX_LINE_BYTES:
@@ -118,7 +119,7 @@ class Journal:
         if any(True for _ in self.entries_after(position)):
             return False
         try:
-            with self._path.open("rb") as file:
+            with open_regular(self._path) as file:
                 lines = iter(lambda: file.readline(MAX_LINE_BYTES), b"")
                 damaged = [line for line in lines if line.strip() and decode(line) is None]
             damaged += [encode(entry) for entry in refused]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import threading
 import zlib
 from collections.abc import Iterator
@@ -307,6 +308,12 @@ def test_a_mark_of_an_incident_that_never_reached_the_ledger_is_kept_for_people(
     assert ledger.audit_verify() == 1
     assert b"in_none" in store.journal.with_suffix(".damaged").read_bytes()
     ledger.close()
+
+
+def test_a_pipe_in_the_place_of_the_file_does_not_hang(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "journal.jsonl")
+    with pytest.raises(LedgerUnavailable, match="not a regular file"):
+        list(Journal(tmp_path / "journal.jsonl").entries())
 
 
 def test_a_disk_that_takes_nothing_is_unavailable(
