@@ -31,6 +31,7 @@ from edge.servers.kind import AnyKind
 from edge.servers.registry import kinds
 from edge.servers.settings import ServerSection
 from edge.settings_file import read_settings_text
+from edge.sharing.settings import ShareSection
 from edge.webhook.settings import WebhookSection
 from edge.workers.settings import WorkersSection
 
@@ -389,6 +390,7 @@ class Settings(BaseSettings):
     webhook: WebhookSection = WebhookSection()
     evidence: EvidenceSection = EvidenceSection()
     fleet: FleetSection = FleetSection()
+    share: ShareSection = ShareSection()
     limits: LimitsSection = LimitsSection()
     workers: WorkersSection = WorkersSection()
 
@@ -439,6 +441,11 @@ class Settings(BaseSettings):
     def bank_copies(self) -> Path:
         """The verified copies that workers read."""
         return self.data_dir / "bank-copies"
+
+    @property
+    def share_logs(self) -> Path:
+        """What of the banks is shared, and the order of its changes."""
+        return self.data_dir / "share"
 
     @property
     def models(self) -> Path:

@@ -6,7 +6,7 @@ Each of these is taken whole or not at all. What is wrong is an alarm, and what 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import structlog
@@ -27,6 +27,8 @@ LIVE: Final = frozenset(
     {
         "log_level",
         "messages_dir",
+        "share.peers",
+        "share.pages_per_minute",
         *(
             f"limits.{name}"
             for name in (
@@ -73,8 +75,10 @@ def changes(before: BaseModel, now: BaseModel, prefix: str = "") -> Iterator[str
 def merged(before: Settings, now: Settings) -> Settings:
     """Returns ``before`` with what can change while the gate runs. Pure."""
     update: dict[str, Any] = {name: getattr(now, name) for name in LIVE if "." not in name}
-    limits = {name.partition(".")[2] for name in LIVE if name.startswith("limits.")}
-    update["limits"] = before.limits.model_copy(update={name: getattr(now.limits, name) for name in limits})
+    for section in ("limits", "share"):
+        old, new = getattr(before, section), getattr(now, section)
+        live = {name.partition(".")[2] for name in LIVE if name.startswith(f"{section}.")}
+        update[section] = old.model_copy(update={name: getattr(new, name) for name in live})
     return before.model_copy(update=update)
 
 
@@ -85,7 +89,7 @@ class Reloading:
         self,
         gate: Gate,
         tokens: TokenFile,
-        certificates: Certificates | None,
+        certificates: Sequence[Certificates],
         read: Callable[[], Settings],
     ) -> None:
         self._gate = gate
@@ -138,6 +142,5 @@ class Reloading:
         return {"people": len(await asyncio.to_thread(self._tokens.people))}
 
     async def _take_certificates(self) -> dict[str, Any]:
-        if self._certificates is None:
-            return {"changed": False}
-        return {"changed": await asyncio.to_thread(self._certificates.reload)}
+        changed = [await asyncio.to_thread(one.reload) for one in self._certificates]
+        return {"changed": any(changed)}

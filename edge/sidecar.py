@@ -26,6 +26,7 @@ from starlette.routing import Route
 
 from edge.api.auth import Role, TokenFile, ensure_token_file, parse_tokens
 from edge.api.server import GrpcServer
+from edge.api.share_server import ShareServer, ShareServicer
 from edge.background import BackgroundTasks
 from edge.clock import SystemClock
 from edge.config import Settings
@@ -78,6 +79,8 @@ class Ready:
 
     grpc: str
     http: str | None
+    share: str | None
+    """Where other companies have banks."""
     policy_version: int
     mode: Mode
     """What the policy of most streams lets the gate act on."""
@@ -149,12 +152,17 @@ async def run_sidecar(
             tokens = TokenFile(settings.operator_tokens, gate.alarms.token_file_refused)
             server = GrpcServer(settings, gate, tokens)
             http = _http_server(settings, gate, tokens, servers, prometheus, telemetry)
+            sharing = _share_server(gate)
             serving = listener = None
             reloads = BackgroundTasks()
             try:
                 await server.start()
                 gate.announce(server.address)
-                reloading = Reloading(gate, tokens, server.certificates, read)
+                if sharing is not None:
+                    await sharing.start()
+                tls = server.certificates, None if sharing is None else sharing.certificates
+                certificates = [each for each in tls if each is not None]
+                reloading = Reloading(gate, tokens, certificates, read)
                 reloads.keep(reloading.run, needed=False)
                 asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloading.asked.set)
                 address = None
@@ -168,6 +176,7 @@ async def run_sidecar(
                     Ready(
                         grpc=server.address,
                         http=address,
+                        share=None if sharing is None else sharing.address,
                         policy_version=policy.version,
                         mode=policy.mode,
                         model_digest=gate.pool.model_digest,
@@ -180,6 +189,8 @@ async def run_sidecar(
                 await server.draining()
             finally:
                 await reloads.aclose()
+                if sharing is not None:
+                    await sharing.stop(_GRACE_S)
                 await gate.stop()
                 if webhooks is not None:
                     await webhooks.stop()
@@ -351,6 +362,21 @@ def _http_server(
         broken=lambda cause: telemetry.report(CallBroken(cause)),
         trusted_proxies=settings.http.trusted_proxies,
     )
+
+
+def _share_server(gate: Gate) -> ShareServer | None:
+    """Raises ConfigError."""
+    settings = gate.settings
+    if settings.share.listen is None:
+        return None
+    servicer = ShareServicer(
+        settings.share_logs,
+        lambda: gate.settings.share,
+        gate.clock,
+        gate.telemetry.report,
+        gate.shared_banks.note_taken,
+    )
+    return ShareServer(settings.share, servicer)
 
 
 def _listener(listen: str) -> socket.socket:

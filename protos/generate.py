@@ -15,7 +15,7 @@ from grpc_tools import protoc
 
 ROOT = Path(__file__).resolve().parent
 TARGET = ROOT.parent / "edge" / "contract" / "gen"
-PROTOS = ("gate", "operator", "worker")
+PROTOS = ("gate", "operator", "share", "worker")
 _IMPORT = re.compile(r"from edge\.\w+\.v1 import (\w+_pb2)")
 _HEADER = '"""Generated from protos/ by protos/generate.py; do not edit."""\n'
 

@@ -33,6 +33,7 @@ LAYERS = (
     "edge.report",
     "edge.webhook",
     "edge.exchange",  # hash lists of other organisations
+    "edge.sharing",  # banks that companies give each other
     "edge.fleet",  # how gates ask each other
     "edge.contract",  # generated code and conversions
     "edge.ledger",

@@ -303,6 +303,7 @@ PUBLIC: dict[str, set[str]] = {
         "resampler",
         "wanted_audio",
     },
+    "edge.sharing": set(),
     "edge.supervise": {
         "Gate",
     },

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import BaseModel
 
 from edge.config import LimitsSection, Settings, load_settings
 from edge.reloading import LIVE, changes, merged
+from edge.sharing.settings import ShareSection
 
 
 def test_what_can_change_changes_and_the_rest_is_named() -> None:
@@ -36,4 +38,5 @@ def test_a_section_that_comes_or_goes_is_named() -> None:
 @pytest.mark.parametrize("name", sorted(LIVE))
 def test_every_live_setting_exists(name: str) -> None:
     section, _, field = name.rpartition(".")
-    assert field in (LimitsSection if section else Settings).model_fields
+    sections: dict[str, type[BaseModel]] = {"limits": LimitsSection, "share": ShareSection, "": Settings}
+    assert field in sections[section].model_fields

@@ -4,12 +4,39 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
+from pathlib import Path
 
 import grpc
 
 from edge.config import GrpcSection
 from edge.errors import ConfigError
 from edge.settings_file import MAX_KEY_BYTES, read_settings_file
+from edge.sharing.settings import ShareSection
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """Where chain, key and the authority of the clients are."""
+
+    cert: Path
+    key: Path
+    client_ca: Path | None
+    named: str
+    """What the settings call them, for errors."""
+
+    @classmethod
+    def of_grpc(cls, section: GrpcSection) -> TlsFiles | None:
+        """None without TLS."""
+        if section.tls_cert is None or section.tls_key is None:
+            return None
+        return cls(section.tls_cert, section.tls_key, section.tls_client_ca, "grpc.tls")
+
+    @classmethod
+    def of_share(cls, section: ShareSection) -> TlsFiles | None:
+        """None where nothing is shared."""
+        if section.listen is None or section.cert is None or section.key is None:
+            return None
+        return cls(section.cert, section.key, section.ca, "share")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +47,13 @@ class _Pem:
 
 
 class Certificates:
-    """The files of a section with ``tls_cert``. Whoever connects gets what was read last; connections that
+    """What is in the files. Whoever connects gets what was read last; connections that
     are open keep theirs."""
 
-    def __init__(self, section: GrpcSection) -> None:
+    def __init__(self, files: TlsFiles) -> None:
         """Reads the files. Raises ConfigError that names the file, also for a key of another certificate."""
-        self._section = section
-        self._pem = _read(section)
+        self._files = files
+        self._pem = _read(files)
         self._given = self._pem
 
     def credentials(self) -> grpc.ServerCredentials:
@@ -40,7 +67,7 @@ class Certificates:
     def reload(self) -> bool:
         """Reads the files again. Returns whether they have changed. Raises ConfigError, and changes nothing
         then."""
-        pem = _read(self._section)
+        pem = _read(self._files)
         changed = pem != self._pem
         self._pem = pem
         return changed
@@ -58,24 +85,22 @@ def _configuration(pem: _Pem) -> grpc.ServerCertificateConfiguration:
     return grpc.ssl_server_certificate_configuration([(pem.key, pem.chain)], pem.client_ca)
 
 
-def _read(section: GrpcSection) -> _Pem:
-    assert section.tls_cert is not None
-    assert section.tls_key is not None
+def _read(files: TlsFiles) -> _Pem:
     try:
-        chain, key = (read_settings_file(path, MAX_KEY_BYTES) for path in (section.tls_cert, section.tls_key))
-        ca = read_settings_file(section.tls_client_ca, MAX_KEY_BYTES) if section.tls_client_ca else None
+        chain, key = (read_settings_file(path, MAX_KEY_BYTES) for path in (files.cert, files.key))
+        ca = read_settings_file(files.client_ca, MAX_KEY_BYTES) if files.client_ca else None
     except ConfigError as error:
-        raise ConfigError(f"grpc.tls: {error}") from None
+        raise ConfigError(f"{files.named}: {error}") from None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        context.load_cert_chain(section.tls_cert, section.tls_key, password="")
+        context.load_cert_chain(files.cert, files.key, password="")
     except (OSError, ValueError) as error:
-        raise ConfigError(f"grpc.tls: {section.tls_cert} and {section.tls_key}: {_said(error)}") from None
+        raise ConfigError(f"{files.named}: {files.cert} and {files.key}: {_said(error)}") from None
     if ca is not None:
         try:
             context.load_verify_locations(cadata=ca.decode("ascii", "ignore"))
         except (OSError, ValueError) as error:
-            raise ConfigError(f"grpc.tls: {section.tls_client_ca}: {_said(error)}") from None
+            raise ConfigError(f"{files.named}: {files.client_ca}: {_said(error)}") from None
     return _Pem(chain, key, ca)
 
 

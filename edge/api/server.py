@@ -11,7 +11,7 @@ from grpc_reflection.v1alpha import reflection
 
 from edge.api.auth import TokenFile
 from edge.api.broken_calls import BrokenCalls
-from edge.api.certificates import Certificates
+from edge.api.certificates import Certificates, TlsFiles
 from edge.api.connections import BusyPeers, ConnectionBound, GrpcConnections, listeners
 from edge.api.doorkeeper import Doorkeeper
 from edge.api.failed_calls import FailedCalls, Turnstile
@@ -80,8 +80,8 @@ class GrpcServer:
     async def start(self) -> None:
         """Binds and serves. Raises ConfigError when the address or the certificates cannot be used."""
         listen = self._settings.grpc.listen
-        section = self._settings.grpc
-        self.certificates = None if section.tls_cert is None else Certificates(section)
+        files = TlsFiles.of_grpc(self._settings.grpc)
+        self.certificates = None if files is None else Certificates(files)
         try:
             if self.certificates is None:
                 port = self._server.add_insecure_port(grpc_target(listen))

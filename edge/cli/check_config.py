@@ -69,7 +69,7 @@ def check_config(
 
     Exits with 1 and names the field when the file is not usable.
     """
-    from edge.api.certificates import Certificates
+    from edge.api.certificates import Certificates, TlsFiles
     from edge.config import load_settings
     from edge.containment import lacking, problems
     from edge.detect import default_model_directory
@@ -102,8 +102,9 @@ def check_config(
         check_ledger_url(settings.ledger)
         if settings.first_policy is not None:
             first_policy(settings.model_dir or default_model_directory(), settings.first_policy)
-        if settings.grpc.tls_cert is not None:
-            Certificates(settings.grpc)
+        for files in (TlsFiles.of_grpc(settings.grpc), TlsFiles.of_share(settings.share)):
+            if files is not None:
+                Certificates(files)
         values = settings.model_dump(mode="json")
         for warning in settings.warnings():
             print_warning(warning)

@@ -71,6 +71,8 @@ def serve(
             print_json({"event": "ready", **dataclasses.asdict(ready)})
             return
         stderr.print(f"edge-gate is ready: gRPC on {ready.grpc}, HTTP on {ready.http or 'nothing'}")
+        if ready.share is not None:
+            stderr.print(f"Banks are shared on {ready.share}")
         stderr.print(f"Policy version {ready.policy_version}: {explain_mode(ready.mode)}")
         if ready.tokens_created:
             stderr.print(f"A first operator token was written to {ready.operator_tokens}")

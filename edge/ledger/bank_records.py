@@ -43,6 +43,12 @@ class BankRecords(LedgerBase):
         with self._database.read("read matched incidents") as connection:
             return tuple(MatchedIncident(*row) for row in connection.execute(query))
 
+    def note_bank_taken(self, peer: str, bank: str, entries: int, withdrawn: int, wall_ms: int) -> None:
+        """Records what another company has taken of a bank that is shared with it."""
+        detail = {"entries": entries, "withdrawn": withdrawn}
+        with self._database.write_transaction("note what a peer took of a bank") as connection:
+            self._audit(connection, wall_ms, f"peer {peer}", "bank_taken", bank, detail, {})
+
     def note_bank_change(self, what: str, bank: str, entry: str, reason: str, by: str, wall_ms: int) -> None:
         """Records what a person has done with a bank, or with an entry of it, before it is done."""
         subject = f"{bank}/{entry}" if entry else bank

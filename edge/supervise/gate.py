@@ -56,6 +56,7 @@ from edge.supervise.registry import Registry
 from edge.supervise.retro_match import RetroMatch
 from edge.supervise.review_queue import ReviewQueue
 from edge.supervise.reviews import ReviewActions
+from edge.supervise.shared_banks import SharedBanks
 from edge.supervise.stream_feed import StreamFeed
 from edge.supervise.stream_journal import StreamJournal
 from edge.supervise.stream_router import StreamRouter
@@ -168,6 +169,7 @@ class Gate:
             self._recent.save,
         )
         self.banks = BankDesk(context, bank_updates, settings.banks, settings.bank_copies, counted)
+        self.shared_banks = SharedBanks(context, self.alarms)
         failure_response = FailureResponse(context, self._enforcer)
         self.router = StreamRouter(context, failure_response, tasks, self._enforcer.cut_heard)
         self._drain = Drain(context, self.router.take_no_more)
@@ -293,6 +295,8 @@ class Gate:
         if self._mirror is not None:
             self._tasks.keep(self._mirror.watch, needed=False)
         self._fleet.start(known)
+        if self.settings.share.listen is not None:
+            self._tasks.keep(self.shared_banks.run, needed=False)
 
     def announce(self, listening: str) -> None:
         """Tells the fleet where this gate is reached. ``listening``: the address that gRPC listens on."""

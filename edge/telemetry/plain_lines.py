@@ -38,6 +38,8 @@ PLAIN: Final[Mapping[type[Record], tuple[str, str]]] = MappingProxyType(
         records.ErasureFailed: ("error", "evidence cannot be erased"),
         records.ErasureUnrecorded: ("critical", "evidence is erased, and not yet on record so"),
         records.BankChanged: ("info", "bank changed by hand"),
+        records.BankTaken: ("info", "a peer took changes of a bank"),
+        records.PeerRefused: ("warning", "somebody who is no peer asked for banks"),
         records.PolicyChanged: ("info", "policy in force"),
         records.ModelChanged: ("info", "model in force"),
         records.ConsoleUsed: ("info", "at the console"),

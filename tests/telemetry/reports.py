@@ -124,6 +124,8 @@ ONE_OF_EACH: tuple[Record, ...] = (
     records.ErasureFailed("in_1", "the bucket is away"),
     records.ErasureDone("in_1", "age", 2, "gate"),
     records.ErasureUnrecorded("in_1", (("clip.mp4", "0" * 64),), "away", "gate"),
+    records.BankTaken("acme", "known", 3, 1),
+    records.PeerRefused("ipv4:192.0.2.1:5000", "gate.other.example"),
     records.BankChanged("bank_off", "known", "", "a film", "rita"),
     records.PolicyChanged(4, 3),
     records.ModelChanged("fight-lite0", "1", "0" * 64, "rita"),

@@ -74,6 +74,7 @@ from edge.telemetry.records.parts import (
 from edge.telemetry.records.people import (
     BankChanged,
     BankingFailed,
+    BankTaken,
     BlockChanged,
     BlockLifted,
     BlockMade,
@@ -87,6 +88,7 @@ from edge.telemetry.records.people import (
     IncidentLookedAt,
     IncidentReviewed,
     ModelChanged,
+    PeerRefused,
     PolicyChanged,
     ReviewUndone,
 )
@@ -120,6 +122,7 @@ __all__ = [
     "Announced",
     "BankChanged",
     "BankEntryRanAway",
+    "BankTaken",
     "BankingFailed",
     "BlockChanged",
     "BlockLifted",
@@ -172,6 +175,7 @@ __all__ = [
     "NotJudged",
     "NotPassed",
     "Passed",
+    "PeerRefused",
     "PolicyChanged",
     "PolicyUnusable",
     "PoolSnapshot",

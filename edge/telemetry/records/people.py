@@ -154,6 +154,25 @@ class ConsoleUnrecorded(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class BankTaken(Record):
+    """Another company has taken changes of a bank that is shared with it."""
+
+    peer: str
+    bank: str
+    entries: int
+    withdrawn: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeerRefused(Record):
+    """Somebody with a certificate of the peers' authority is no peer."""
+
+    address: str
+    names: str
+    """Names in the certificate."""
+
+
+@dataclass(frozen=True, slots=True)
 class BankChanged(Record):
     """A person has marked an entry of a bank, or switched a bank on or off."""
 
