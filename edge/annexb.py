@@ -66,6 +66,30 @@ def framing_of(codec: Codec, extradata: bytes) -> Framing:
     return Framing(prefix_bytes, b"".join(START_CODE + unit for unit in units))
 
 
+def nal_starts(data: bytes, prefix_bytes: int) -> Iterator[int]:
+    """Yields where each NAL unit starts. ``prefix_bytes`` is the size of the length before each, 0 for
+    Annex B."""
+    position = 0
+    while True:
+        if prefix_bytes:
+            start = position + prefix_bytes
+            position = start + int.from_bytes(data[position:start], "big")
+        else:
+            found = data.find(START_CODE[1:], position)
+            start = position = found + 3 if found >= 0 else len(data)
+        if start >= len(data):
+            return
+        yield start
+
+
+def nal_units(data: bytes) -> Iterator[bytes]:
+    """Yields the NAL units of Annex B, without the zeros that may follow one. Empty ones are left out."""
+    for start in nal_starts(data, 0):
+        end = data.find(START_CODE[1:], start)
+        if unit := data[start : end if end >= 0 else None].rstrip(b"\0"):
+            yield unit
+
+
 def _avcc(extradata: bytes) -> tuple[int, list[bytes]]:
     if extradata[0] != 1:
         raise IndexError

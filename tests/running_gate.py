@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from urllib.request import urlopen
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from edge.api.auth import Role
 from edge.cli.operator_client import GateConnection
 from edge.contract.gen import operator_pb2
@@ -17,6 +19,16 @@ def metrics(gate: GateProcess) -> str:
     with urlopen(f"http://{gate.http}/metrics", timeout=10) as response:
         text: str = response.read().decode()
     return text
+
+
+def metric(gate: GateProcess, name: str) -> float:
+    """The sum of the metric's samples. 0 where there are none."""
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(metrics(gate))
+        for sample in family.samples
+        if sample.name == name
+    )
 
 
 def until_metric(gate: GateProcess, line: str) -> None:

@@ -7,11 +7,10 @@ File Format Binding; names of codecs: RFC 6381.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from edge.annexb import START_CODE, framing_of
+from edge.annexb import framing_of, nal_units
 from edge.domain import AccessUnit, Codec
 from edge.errors import BrokenMedia, UnsupportedCodec
 from edge.evidence.av1_sequence import av1_sequence
@@ -49,7 +48,7 @@ class DecoderRecord:
         """Returns an access unit as an MP4 has it."""
         if not self.annexb:
             return data
-        return b"".join(len(unit).to_bytes(_LENGTH_BYTES, "big") + unit for unit in _nal_units(data))
+        return b"".join(len(unit).to_bytes(_LENGTH_BYTES, "big") + unit for unit in nal_units(data))
 
 
 def decoder_record(codec: str, extradata: bytes, keyframe: AccessUnit) -> DecoderRecord:
@@ -72,7 +71,7 @@ def decoder_record(codec: str, extradata: bytes, keyframe: AccessUnit) -> Decode
 
 def _avc(extradata: bytes, keyframe: bytes) -> DecoderRecord:
     framing = framing_of(Codec.H264, extradata)
-    sets = list(_nal_units(framing.parameter_sets if framing.prefix_bytes else extradata + keyframe))
+    sets = list(nal_units(framing.parameter_sets if framing.prefix_bytes else extradata + keyframe))
     sequence = _unlike([unit for unit in sets if unit[0] & 0x1F == 7])
     picture = _unlike([unit for unit in sets if unit[0] & 0x1F == 8])
     if not sequence or not picture or len(sequence[0]) < 4:
@@ -88,7 +87,7 @@ def _avc(extradata: bytes, keyframe: bytes) -> DecoderRecord:
 
 def _hevc(extradata: bytes, keyframe: bytes) -> DecoderRecord:
     framing = framing_of(Codec.HEVC, extradata)
-    sets = list(_nal_units(framing.parameter_sets if framing.prefix_bytes else extradata + keyframe))
+    sets = list(nal_units(framing.parameter_sets if framing.prefix_bytes else extradata + keyframe))
     by_kind = {kind: _unlike([u for u in sets if u[0] >> 1 & 0x3F == kind]) for kind in _HEVC_KINDS}
     if not all(by_kind.values()):
         raise BrokenMedia("hevc: no parameter sets in front of the keyframe")
@@ -143,13 +142,6 @@ def _vp9(keyframe: bytes) -> DecoderRecord:
 def vp9_profile(frame: bytes) -> int:
     """Reads the profile from the third and fourth bit of a frame, low bit first (VP9 bitstream spec, 6.2)."""
     return frame[0] >> 5 & 1 | frame[0] >> 3 & 2
-
-
-def _nal_units(data: bytes) -> Iterator[bytes]:
-    """Yields the NAL units of Annex B."""
-    for part in data.split(START_CODE[1:])[1:]:
-        if unit := part.rstrip(b"\0"):
-            yield unit
 
 
 def _unlike(units: list[bytes]) -> list[bytes]:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import grpc
 from cachetools import LRUCache
 
+from edge.background import BackgroundTasks
 from edge.clock import Clock
 from edge.contract.gen import operator_pb2, operator_pb2_grpc
 from edge.contract.trailing import REASON
@@ -32,7 +33,7 @@ from edge.settings_file import MAX_KEY_BYTES, read_settings_file
 _CONNECT_MS: Final = 3_000
 _SILENT_S: Final = 10.0
 """How long an answer may say nothing. Posters are made first, and take longer."""
-_PICTURES_S: Final = 60.0
+_POSTERS_S: Final = 60.0
 _OPTIONS: Final = [
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.min_reconnect_backoff_ms", _CONNECT_MS),
@@ -78,6 +79,7 @@ class GateLink:
         self._own_certificate = own_certificate
         self._in_clear = in_clear
         self._channels: LRUCache[str, grpc.aio.Channel] = LRUCache(_CHANNELS)
+        self._closing = BackgroundTasks()
 
     @property
     def secret(self) -> bytes | None:
@@ -109,7 +111,7 @@ class GateLink:
         call_of = FleetCall(self._own_name, gate, by, self._clock.wall_ms())
         authorization = sign(secret, call_of, asked_words(request))
         call = stub.GetEvidence(request, metadata=(("authorization", authorization),))
-        patience_s = _PICTURES_S if request.part == operator_pb2.EVIDENCE_PART_POSTERS else _SILENT_S
+        patience_s = _POSTERS_S if request.part == operator_pb2.EVIDENCE_PART_POSTERS else _SILENT_S
         answers = aiter(call)
         try:
             while True:
@@ -131,6 +133,7 @@ class GateLink:
         for channel in self._channels.values():
             await channel.close(None)
         self._channels.clear()
+        await self._closing.aclose()
 
     def _channel(self, url: str) -> grpc.aio.Channel:
         """Raises ConfigError."""
@@ -150,6 +153,9 @@ class GateLink:
                 f"{place} has no TLS, and evidence would pass in clear text: give it grpc.tls_cert, or set "
                 "grpc.insecure here"
             )
+        if self._channels.currsize >= self._channels.maxsize:
+            _, unused = self._channels.popitem()
+            self._closing.start(unused.close(_POSTERS_S), "GateLink.close")  # its calls may end
         self._channels[url] = channel
         return channel
 

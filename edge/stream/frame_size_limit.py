@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
+from edge.annexb import nal_starts
 from edge.domain import Codec
 from edge.errors import PictureTooLarge
 from edge.stream.codecs import AnyCodec
@@ -71,7 +73,7 @@ def coded_sizes(codec: AnyCodec, data: bytes, prefix_bytes: int) -> Iterator[tup
     if codec is not Codec.H264 and codec is not Codec.HEVC:
         return
     hevc = codec is Codec.HEVC
-    for start in _nal_units(data, prefix_bytes):
+    for start in islice(nal_starts(data, prefix_bytes), _MOST_NAL_UNITS):
         kind = data[start] >> 1 & 0x3F if hevc else data[start] & 0x1F
         if kind < 32 if hevc else 1 <= kind <= 5:
             return
@@ -82,21 +84,6 @@ def coded_sizes(codec: AnyCodec, data: bytes, prefix_bytes: int) -> Iterator[tup
                 yield coded.width, coded.height
             except IndexError:
                 continue
-
-
-def _nal_units(data: bytes, prefix_bytes: int) -> Iterator[int]:
-    """Yields where each NAL unit starts."""
-    position = 0
-    for _ in range(_MOST_NAL_UNITS):
-        if prefix_bytes:
-            start = position + prefix_bytes
-            position = start + int.from_bytes(data[position:start], "big")
-        else:
-            found = data.find(b"\0\0\1", position)
-            start = position = found + 3 if found >= 0 else len(data)
-        if start >= len(data):
-            return
-        yield start
 
 
 class HeaderBits:

@@ -17,6 +17,7 @@ from edge.contract.gen import operator_pb2, operator_pb2_grpc
 from edge.domain import Action, Incident, Publish, ScorePoint, Verdict, new_id
 from edge.errors import EvidenceElsewhere, EvidenceErased, GateAway, InvalidInput, NotFound
 from edge.evidence import write_incident_record
+from edge.fleet.gate_link import Asked
 from edge.retention import ErasedWhy
 from tests.match.test_incident_bank import clip_of
 from tests.supervise.gate_without_workers import Bench, gate_without_workers
@@ -209,3 +210,19 @@ async def test_an_address_is_announced_once_and_taken_back(tmp_path: Path) -> No
         announced = [row.subject for row in ledger.audit_rows() if row.what == "gate_address"]
         assert announced == ["b", "b"]
         assert ledger.audit_verify()
+
+
+async def test_a_connection_makes_way_for_another_and_is_closed_once_its_answer_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.fleet.gate_link._CHANNELS", 1)
+    async with fleet_of_two(tmp_path) as fleet:
+        link, incident = fleet.here.gate.link, opened(fleet.there)
+        clip = await fleet.here.gate.evidence.clip(incident.id, "rita")
+        first = await anext(clip.chunks)
+        [channel] = link._channels.values()
+        with pytest.raises(GateAway):
+            await anext(link.ask("c", "grpc://127.0.0.1:1", Asked(incident_id=incident.id), "rita"))
+        assert channel not in link._channels.values()
+        assert first + b"".join([piece async for piece in clip.chunks]) == CLIP
+        await fleet.here.until(lambda: channel.get_state() is grpc.ChannelConnectivity.SHUTDOWN)

@@ -11,7 +11,7 @@ import pytest
 from edge.contract.gen import gate_pb2, operator_pb2
 from tests.integration.calls import TIMEOUT_S, admit, read_units, requests, until, write_footage
 from tests.integration.test_violation import ANY_SCORE, Footage, RunningGate, running
-from tests.running_gate import metrics
+from tests.running_gate import metric
 
 ANYTHING_FLAGS = {"fight": {**ANY_SCORE, "cut_at": 1}}
 NOTHING_FLAGS = {"fight": {"raise_at": 1, "flag_at": 1, "cut_at": 1, "release_at": 1}}
@@ -52,17 +52,12 @@ def shown(gate: RunningGate, broadcaster: str, footage: Footage) -> list[gate_pb
 
 def until_looked_at(gate: RunningGate, broadcaster: str, footage: Footage) -> None:
     """Shows footage again and again: a busy machine does not look at each short stream."""
-    before = samples_judged(gate)
+    before = metric(gate.process, "edge_samples_judged")
     for number in range(20):
         assert shown(gate, f"{broadcaster}{number}", footage) == []
-        if samples_judged(gate) >= before + 4:
+        if metric(gate.process, "edge_samples_judged") >= before + 4:
             return
     raise AssertionError(f"the gate looked at too little of {broadcaster}")
-
-
-def samples_judged(gate: RunningGate) -> float:
-    said = metrics(gate.process).splitlines()
-    return float(next(line for line in said if line.startswith("edge_samples_judged ")).split()[1])
 
 
 def flagged_in_the_middle(
@@ -120,7 +115,7 @@ def test_nobody_is_cut_for_what_came_before_a_confirmed_incident(gate: RunningGa
     frames = len(part(footage, begin_ms, end_ms + 1)[1])
     left_out = banking.left_out.seen_in_stream + banking.left_out.seen_elsewhere
     assert 0 < banking.banked_frames == frames - left_out
-    until(lambda: metrics(gate.process), lambda said: "\nedge_bank_hashes 0.0\n" not in said)
+    until(lambda: metric(gate.process, "edge_bank_hashes"), bool)
     lead_in = part(footage, 1000 * ((begin_ms - 2000) // 1000), begin_ms)
     assert shown(gate, "berta", lead_in) == []
     assert admit(gate.stub, "berta").allowed

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 import grpc
 import pytest
@@ -16,6 +15,7 @@ from edge.api.auth import parse_tokens
 from edge.contract.gen import gate_pb2, gate_pb2_grpc, operator_pb2, operator_pb2_grpc
 from edge.gate_process import GateProcess
 from tests.integration.calls import admit, read_units, requests, until, watch, write_footage
+from tests.running_gate import metrics
 
 STRICT = {
     "budget_ms": 10_000,  # However busy the machine is that runs the tests.
@@ -57,11 +57,9 @@ def answers(gate: GateProcess, tmp_path_factory: pytest.TempPathFactory) -> dict
 
 
 def scraped(gate: GateProcess) -> Samples:
-    with urlopen(f"http://{gate.http}/metrics", timeout=10) as response:
-        text = response.read().decode()
     return {
         (sample.name, ",".join(sample.labels.values())): sample.value
-        for family in text_string_to_metric_families(text)
+        for family in text_string_to_metric_families(metrics(gate))
         for sample in family.samples
     }
 

@@ -36,7 +36,7 @@ from tests.integration.calls import (
     workers_of,
     write_footage,
 )
-from tests.running_gate import metrics
+from tests.running_gate import metric, metrics
 
 CONFIG = "[workers]\ncount = 1\n[limits]\ncut_limit_ms = 500\n"
 ANY_SCORE = {"raise_at": 0, "release_at": 0, "flag_at": 0, "cut_at": 0}
@@ -538,20 +538,14 @@ def test_a_caller_that_vanishes_leaves_an_alarm_a_block_and_no_stream(
 
 
 def test_an_unconfirmed_cut_is_an_alarm_until_it_is_confirmed(tmp_path: Path, footage: Footage) -> None:
-    import httpx
-
-    def metric(name: str) -> float:
-        text = httpx.get(f"http://{gate.process.http}/metrics").text
-        return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(name))
-
     with running(tmp_path) as gate:
         gate.cut_on_anything()
         stream_id = admit(gate.stub, "anna").stream_id
         call, verdict = gate.watch_until_cut(stream_id, footage)
         deadline = time.monotonic() + TIMEOUT_S
-        while not metric("edge_cuts_unconfirmed_total") and time.monotonic() < deadline:
+        while not metric(gate.process, "edge_cuts_unconfirmed_total") and time.monotonic() < deadline:
             time.sleep(0.1)
-        assert metric("edge_cuts_unconfirmed_total") == 1
+        assert metric(gate.process, "edge_cuts_unconfirmed_total") == 1
         incident = gate.wait_for_incident(verdict.incident_id, "cut_unconfirmed_wall_ms")
         assert (incident.cut_unconfirmed_reason, incident.cut_confirmed_wall_ms) == ("limit", 0)
         gate.stub.ConfirmCut(gate_pb2.ConfirmCutRequest(stream_id=stream_id))

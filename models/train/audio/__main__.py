@@ -6,8 +6,6 @@ with the first layers frozen. Each step goes on where it was stopped.
 
 from __future__ import annotations
 
-import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,7 +18,7 @@ from edge.detect.audio.audio_model import AudioModel
 from models.train.audio import cache, pool
 from models.train.audio.degrade import CONDITIONS, decode
 from models.train.audio.export import write_fp32, write_half
-from models.train.audio.fit import Epoch, Recipe, fit, read_student
+from models.train.audio.fit import Recipe, fit, read_student
 from models.train.audio.hear import Listener, report
 from models.train.audio.index import Learns, Role, Sound, read_sounds
 from models.train.audio.network import Design
@@ -31,6 +29,7 @@ from models.train.audio.synthesis import SOURCE, synthesise, synthetic_sounds
 from models.train.audio.teacher import weights
 from models.train.audio.unseen import judged, write_unseen
 from models.train.index import DATA, ROOT
+from models.train.progress import Epoch, checkpoint, print_figures, tell, tell_epoch
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 
@@ -71,12 +70,12 @@ def prepare(
         assert packages is not None
         if (packages / package.name).is_dir():
             count = pool.unpack(package, packages, POOL)
-            _tell(as_json, f"{package.name}: {count} pieces", package=package.name, pieces=count)
+            tell(as_json, f"{package.name}: {count} pieces", package=package.name, pieces=count)
     sounds, load = every_sound(synthetic)
     sounds = [one for one in sounds if one.role is Role.TRAIN]
 
     def told(done: int, of: int) -> None:
-        _tell(as_json, f"{done} of {of}", done=done, of=of)
+        tell(as_json, f"{done} of {of}", done=done, of=of)
 
     cache.prepare(sounds, passes, load, told)
 
@@ -107,13 +106,12 @@ def train(
     sounds, _ = every_sound(synthetic)
     sounds = [one for one in sounds if one.role is Role.TRAIN]
     windows = cache.load_windows(sounds, learns, passes, whole=not frozen)
-    _tell(as_json, f"{len(windows.sound)} windows", windows=len(windows.sound), recipe=asdict(recipe))
+    tell(as_json, f"{len(windows.sound)} windows", windows=len(windows.sound), recipe=asdict(recipe))
 
     def told(epoch: Epoch) -> None:
-        text = f"epoch {epoch.number} of {epochs}: loss {epoch.loss:.4f}, {epoch.seconds:.0f} s"
-        _tell(as_json, text, **asdict(epoch))
+        tell_epoch(as_json, epoch, epochs)
 
-    fit(recipe, sounds, windows, weights(), _checkpoint(name), device, told)
+    fit(recipe, sounds, windows, weights(), checkpoint(cache.CACHE, name), device, told)
 
 
 @app.command()
@@ -123,11 +121,11 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Writes a checkpoint's network with float16 weights."""
-    net, recipe = read_student(_checkpoint(name), weights())
+    net, recipe = read_student(checkpoint(cache.CACHE, name), weights())
     fp32 = cache.CACHE / f"{name}-fp32.onnx"
     write_fp32(net, fp32)
     write_half(fp32, output)
-    _print({"file": str(output), "bytes": output.stat().st_size, "recipe": asdict(recipe)})
+    print_figures({"file": str(output), "bytes": output.stat().st_size, "recipe": asdict(recipe)}, as_json)
 
 
 @app.command()
@@ -147,7 +145,7 @@ def evaluate(
     found = report(Listener(model, threads), [one for one in sounds if learns.measures(one)], load, names)
     if not scores:
         del found["scores"]
-    _print(found, None if as_json else 1)
+    print_figures(found, as_json)
 
 
 @app.command()
@@ -164,7 +162,7 @@ def ship(
     content = model.read_bytes()
     heard = hear(raw_model(content, model), [one for one in sounds if learns.chooses(one)], load)
     spec = write_entry(content, output, version, heard, [one for one in sounds if learns.learns(one)])
-    _print(spec.model_dump(mode="json", include={"version", "categories"}), None if as_json else 1)
+    print_figures(spec.model_dump(mode="json", include={"version", "categories"}), as_json)
 
 
 @app.command()
@@ -184,18 +182,6 @@ def unseen(
             raise typer.BadParameter(f"{folder} has no audio model")
         found[learns.value] = judged(model, learns, sounds, load)
     write_unseen(output, found)
-
-
-def _checkpoint(name: str) -> Path:
-    return cache.CACHE / f"{name}.pt"
-
-
-def _tell(as_json: bool, text: str, **fields: Any) -> None:
-    print(json.dumps(fields) if as_json else text, file=sys.stdout if as_json else sys.stderr, flush=True)
-
-
-def _print(found: dict[str, Any], indent: int | None = 1) -> None:
-    print(json.dumps(found, indent=indent))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from models.train.audio.cache import Windows
 from models.train.audio.index import Sound
 from models.train.audio.network import Design, Student, trained
 from models.train.audio.teacher import Floats, by_category, targets
+from models.train.progress import Epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +40,6 @@ class Recipe:
     """Weight of its embedding."""
     passes: int = 4
     seed: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """What an epoch came to."""
-
-    number: int
-    loss: float
-    seconds: float
 
 
 LABEL_WEIGHTS = {"gunfire": 0.35, "scream": 0.08, "fireworks": 0.06, "game": 0.13, "film": 0.03, "calm": 0.35}

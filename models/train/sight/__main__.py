@@ -18,10 +18,11 @@ import torch
 import typer
 
 from models.train.index import DATA, ROOT
+from models.train.progress import Epoch, checkpoint, print_figures, tell_epoch
 from models.train.sight import cache
 from models.train.sight.calm import watch
 from models.train.sight.export import Seer, write_model
-from models.train.sight.fit import Epoch, Recipe, fit, scores
+from models.train.sight.fit import Recipe, fit, scores
 from models.train.sight.index import Picture, read_pictures
 from models.train.sight.measures import summary
 from models.train.sight.network import Pooling, Sight
@@ -92,22 +93,19 @@ def train(
     views = cache.load(pictures)
 
     def told(epoch: Epoch) -> None:
-        if not as_json:
-            print(
-                f"epoch {epoch.number} of {epochs}: loss {epoch.loss:.4f}, {epoch.seconds:.0f} s", flush=True
-            )
+        tell_epoch(as_json, epoch, epochs)
 
-    net = fit(recipe, pictures, views, learns.takes, _checkpoint(name), device, told)
+    net = fit(recipe, pictures, views, learns.takes, checkpoint(cache.CACHE, name), device, told)
     indices, logits = scores(net, pictures, views, judged(learns), device)
     figures = summary([pictures[at] for at in indices], logits.astype(np.float64))
-    _print({"name": name, "learns": learns, "recipe": asdict(recipe), **figures}, as_json)
+    print_figures({"name": name, "learns": learns, "recipe": asdict(recipe), **figures}, as_json)
 
 
 @app.command()
 def export(name: Name = "sight", output: Path = Path("firearm-lite0-int8.onnx"), art: Art = None) -> None:
     """Writes a checkpoint's network as the int8 file that ships."""
     torch.set_num_threads(1)
-    kept = torch.load(_checkpoint(name), map_location="cpu", weights_only=True)
+    kept = torch.load(checkpoint(cache.CACHE, name), map_location="cpu", weights_only=True)
     net = Sight(_pooling(json.loads(kept["recipe"])["pooling"]))
     net.load_state_dict(kept["mean"])
     write_model(net.eval(), output, cache.calibration_samples(read_pictures(art=art)))
@@ -131,7 +129,7 @@ def evaluate(
     figures["calm"] = {
         path.name: _tail(watch(seer, path).logits) for path in sorted(calm.iterdir()) if path.suffix == ".mp4"
     }
-    _print(figures, as_json)
+    print_figures(figures, as_json)
 
 
 @app.command()
@@ -166,7 +164,7 @@ def ship(
         by_role["train"],
         {name: round(value, 4) for name, value in measured.items()},
     )
-    _print({"entry": spec.model_dump(mode="json"), "tested": tested}, as_json)
+    print_figures({"entry": spec.model_dump(mode="json"), "tested": tested}, as_json)
 
 
 def _tail(logits: Any) -> dict[str, float]:
@@ -181,14 +179,6 @@ def _pooling(name: str) -> Pooling:
     if name not in ("mean", "peak"):
         raise typer.BadParameter(f"{name!r} is not a pooling: mean, peak")
     return name  # type: ignore[return-value]
-
-
-def _checkpoint(name: str) -> Path:
-    return cache.CACHE / f"{name}.pt"
-
-
-def _print(figures: dict[str, Any], as_json: bool) -> None:
-    print(json.dumps(figures, indent=None if as_json else 1))
 
 
 if __name__ == "__main__":

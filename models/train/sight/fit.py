@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from models.train.progress import Epoch
 from models.train.sight.drawn import BATCH, Drawn, Views
 from models.train.sight.index import Picture
 from models.train.sight.network import Pooling, Sight
@@ -36,16 +37,6 @@ class Recipe:
     """Highest learning rate of the blocks. The head's is three times as high."""
     altered: bool = True
     """Whether altered views are learnt from. Otherwise only whole pictures are."""
-
-
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """What is known after an epoch."""
-
-    number: int
-    loss: float
-    seconds: float
-    """Processor time."""
 
 
 def fit(
@@ -88,7 +79,7 @@ def fit(
     for number in range(begun, recipe.epochs):
         net.upper.train()
         rng = np.random.default_rng([SEED, number])
-        started, losses = time.process_time(), []
+        started, losses = time.monotonic(), []
         for _ in range(recipe.steps):
             total = torch.zeros((), device=device)
             chosen = drawn.batch(rng)
@@ -125,7 +116,7 @@ def fit(
         part = checkpoint.with_suffix(".part")
         torch.save(kept, part)
         part.rename(checkpoint)
-        told(Epoch(number + 1, float(np.mean(losses)), time.process_time() - started))
+        told(Epoch(number + 1, float(np.mean(losses)), time.monotonic() - started))
     return mean.eval()
 
 
