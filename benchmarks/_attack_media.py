@@ -1,4 +1,4 @@
-"""Programmes of the ``attack`` benchmark: calm footage with shots, and with pictures of a firearm.
+"""Programmes of the ``attack`` benchmark: calm footage with shots, and with frames of a firearm.
 
 Footage and sounds come from ``../shared/data``. Nothing of it is kept.
 """
@@ -18,20 +18,20 @@ import numpy.typing as npt
 
 from edge.errors import NotFound
 from edge.ingest.test_footage import HEIGHT, RATE, WIDTH, Part, write_programme
-from edge.match import frames_of_sound
+from edge.match import frames_of_audio
 from edge.stream import MonoAudio
 
-SOUND_RATE: Final = 16_000
+AUDIO_RATE: Final = 16_000
 CALM_MS: Final = 5_000
 ATTACK_MS: Final = 8_000
 AFTER_MS: Final = 2_000
 _CALM_RMS: Final = 0.03
-"""Level of the calm sound, full scale 1: −30 dBFS."""
+"""Level of the calm audio, full scale 1: −30 dBFS."""
 _CALM: Final = "clips/calm-mix/TMElyralab__data__video__sun.mp4"
 _CALM_SOUNDS: Final = ("children_playing", "street_music", "speech", "air_conditioner")
 _GAME: Final = "game-cs2"
 _SIZES: Final = {"armed": (0.5, 2.0), "armed_medium": (0.25, 0.5)}
-"""Root of the weapon's share of the picture. Smaller ones are not promised."""
+"""Root of the weapon's share of the frame. Smaller ones are not promised."""
 _GUN: Final = "M249"
 """A machine gun."""
 
@@ -40,14 +40,14 @@ Samples = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Programme:
-    """An FLV file with picture and sound."""
+    """An FLV file with video and audio."""
 
     path: Path
     kind: str
-    """``shots``: gunfire under a calm picture. ``armed``: also a large firearm in the picture.
-    ``armed_medium``: one of a quarter to half of the picture. ``game``: sound and picture of games."""
+    """``shots``: gunfire under calm video. ``armed``: also a large firearm in the frame.
+    ``armed_medium``: one of a quarter to half of the frame. ``game``: audio and video of games."""
     level_db: int
-    """By how much the shots are louder than the calm sound, where they sound."""
+    """By how much the shots are louder than the calm audio, where they sound."""
     first_ms: int
     """Media time of the first shot."""
     pictures: tuple[Path, ...] = ()
@@ -65,7 +65,7 @@ class AttackMedia:
             with (data / "sight" / "sight.csv").open(encoding="utf-8") as file:
                 self._pictures = list(csv.DictReader(file))
         except OSError as error:
-            raise NotFound("sounds and pictures", f"{data}: {error.strerror}") from None
+            raise NotFound("sounds and frames", f"{data}: {error.strerror}") from None
         if not (data / _CALM).is_file():
             raise NotFound("footage", str(data / _CALM))
 
@@ -73,7 +73,7 @@ class AttackMedia:
         """Writes the programme of a number. The same arguments give the same programme."""
         shots, first = self._shots(kind, number)
         background = self._background(number)
-        mixed = _mixed(background, shots, level_db, at=CALM_MS * SOUND_RATE // 1000)
+        mixed = _mixed(background, shots, level_db, at=CALM_MS * AUDIO_RATE // 1000)
         picture = self._folder / f"{kind}-{number}.flv"
         if not picture.is_file():
             write_programme(self._parts(kind, number), picture, keyframe_at_parts=False)
@@ -86,7 +86,7 @@ class AttackMedia:
         found = [row for row in self._sounds if row["sublabel"] == "speech"]
         parts = [_levelled(_samples(self._data / "sounds" / row["path"]), 2 * _CALM_RMS) for row in found]
         talk = np.concatenate(parts)
-        wanted = round(seconds * SOUND_RATE)
+        wanted = round(seconds * AUDIO_RATE)
         picture, path = self._folder / "calm.flv", self._folder / "talking.flv"
         write_programme((Part(self._data / _CALM, round(1000 * seconds)),), picture, keyframe_at_parts=False)
         _join(picture, np.resize(talk, wanted), path)
@@ -98,7 +98,7 @@ class AttackMedia:
             found = [row for row in self._sounds if row["label"] == "game" and row["sublabel"] == "game"]
         else:
             found = [row for row in self._sounds if row["label"] == "gunfire" and row["sublabel"] == _GUN]
-        wanted = ATTACK_MS * SOUND_RATE // 1000
+        wanted = ATTACK_MS * AUDIO_RATE // 1000
         parts: list[Samples] = []
         while sum(map(len, parts)) < wanted:
             row = found[(7 * number + 31 * len(parts)) % len(found)]
@@ -108,7 +108,7 @@ class AttackMedia:
 
     def _background(self, number: int) -> Samples:
         found = [row for row in self._sounds if row["label"] == "calm" and row["sublabel"] in _CALM_SOUNDS]
-        wanted = (CALM_MS + ATTACK_MS + AFTER_MS) * SOUND_RATE // 1000
+        wanted = (CALM_MS + ATTACK_MS + AFTER_MS) * AUDIO_RATE // 1000
         parts: list[Samples] = []
         while sum(map(len, parts)) < wanted:
             row = found[(11 * number + 17 * len(parts)) % len(found)]
@@ -145,8 +145,8 @@ class AttackMedia:
 
 
 def first_loud_ms(samples: Samples) -> int:
-    """When sound first comes within 20 dB of its loudest 10 ms."""
-    step = SOUND_RATE // 100
+    """When audio first comes within 20 dB of its loudest 10 ms."""
+    step = AUDIO_RATE // 100
     energy = np.square(samples[: len(samples) // step * step].reshape(-1, step)).mean(axis=1)
     return int(np.argmax(energy >= energy.max() / 100)) * 10
 
@@ -168,7 +168,7 @@ def _levelled(samples: Samples, rms: float) -> Samples:
 
 def _samples(path: Path) -> Samples:
     mono = MonoAudio()
-    parts = [mono.add_frame(frame, at_ms, restarted=False).samples for frame, at_ms in frames_of_sound(path)]
+    parts = [mono.add_frame(frame, at_ms, restarted=False).samples for frame, at_ms in frames_of_audio(path)]
     return np.concatenate([*parts, np.zeros(1, np.float32)])
 
 
@@ -197,7 +197,7 @@ def _still(picture: Path, out: Path) -> Path:
 
 
 def _join(picture: Path, sound: Samples, out: Path) -> None:
-    """Writes picture and sound into one FLV, interleaved by time."""
+    """Writes video and audio into one FLV, interleaved by time."""
     with av.open(str(picture)) as media, av.open(str(out), "w", format="flv") as writer:
         video = writer.add_stream_from_template(media.streams.video[0])
         audio = writer.add_stream("aac", rate=44_100)
@@ -216,7 +216,7 @@ def _join(picture: Path, sound: Samples, out: Path) -> None:
 def _encoded(stream: av.AudioStream, sound: Samples) -> Iterator[av.Packet[Any]]:
     resampler = av.AudioResampler(format="fltp", layout="stereo", rate=44_100)
     frame = av.AudioFrame.from_ndarray(sound[np.newaxis], format="fltp", layout="mono")
-    frame.sample_rate, frame.pts, frame.time_base = SOUND_RATE, 0, Fraction(1, SOUND_RATE)
+    frame.sample_rate, frame.pts, frame.time_base = AUDIO_RATE, 0, Fraction(1, AUDIO_RATE)
     for ready in (*resampler.resample(frame), *resampler.resample(None)):
         yield from stream.encode(ready)
     yield from stream.encode(None)

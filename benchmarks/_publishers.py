@@ -1,7 +1,7 @@
 """Paced callers of the gate in a process of their own. ``main`` reads its pickled plan from stdin.
 
 Each stream is admitted and watched in real time from a random phase. In push mode its caller sends the loop
-over Watch. It starts at any keyframe of the loop, because streams do not all show new pictures at once. It
+over Watch. It starts at any keyframe of the loop, because streams do not all show new frames at once. It
 leaves out what the gate does not need, by the rules of the reference ingest. In pull mode it asks the gate
 to pull from an RTMP server and reads the answers. Prints one JSON object a line and a stream.
 """

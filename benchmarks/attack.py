@@ -3,20 +3,20 @@
     python -m benchmarks attack --json
 
 A real gate beside nginx-rtmp and the reference ingest, which relays at once or with hold-back. Calm footage
-with calm sound is published in real time over RTMP. After five seconds automatic fire is mixed in at stated
-levels: decibels over the calm sound (``shots``), then also with a firearm in the picture, where the pack
-judges ``firearm``: at least half as large as the picture (``armed``), or a quarter to half
-(``armed_medium``), four photographs for two seconds each. The sound and the pictures of games are published
+with calm audio is published in real time over RTMP. After five seconds automatic fire is mixed in at stated
+levels: decibels over the calm audio (``shots``), then also with a firearm in the frame, where the pack
+judges ``firearm``: at least half as large as the frame (``armed``), or a quarter to half
+(``armed_medium``), four photographs for two seconds each. The audio and the frames of games are published
 the same way, to an application that nobody has marked as games: they must not be cut. The first shot is the
 first 10 ms within 20 dB of the loudest ones.
 
 ``to_flag_ms`` is from the first shot to the first FLAG or CUT, ``to_cut_ms`` to the closed connection. What
 is flagged before the first shot counts as ``false_flags``.
 ``viewers_saw_ms`` is how much media from the first shot on viewers had then got. ``pictures`` gives the
-model's score of each photograph of each trial: two of the last three pictures, one a second, must be over the
+model's score of each photograph of each trial: two of the last three frames, one a second, must be over the
 threshold of the rule.
 
-Footage, sounds and pictures come from ``../shared/data``, and models may have learnt from them: this measures
+Footage, sounds and frames come from ``../shared/data``, and models may have learnt from them: this measures
 the way to a FLAG and not how much is heard. A pack without an audio model gets the public network that lies
 beside the sounds.
 """
@@ -217,7 +217,7 @@ def _known(values: Iterable[float | None]) -> list[float]:
     return [value for value in values if value is not None]
 
 
-def picture_scores(pack: PackFiles, programmes: Iterable[Programme]) -> dict[str, list[list[float]]]:
+def frame_scores(pack: PackFiles, programmes: Iterable[Programme]) -> dict[str, list[list[float]]]:
     """Returns for each kind of programme with photographs what the model says of those of each trial."""
     model = FrameModel.of(pack)
     found: dict[str, list[list[float]]] = {}
@@ -236,7 +236,7 @@ def _first_frame(path: Path) -> av.VideoFrame:
 
 def pack_with_ears(pack: PackFiles, data: Path, folder: Path) -> PackFiles:
     """Returns the pack, with the public network of ``data`` where it has no audio model. Raises NotFound."""
-    if pack.manifest.sounds:
+    if pack.manifest.audio:
         return pack
     from edge.detect.importing.yamnet import convert_yamnet, yamnet_spec
 
@@ -266,7 +266,7 @@ def main(argv: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--servers", default="nginx-rtmp,reference", help="which, by commas (both)")
-    parser.add_argument("--levels", default="20,10", help="dB of the shots over the calm sound (20,10)")
+    parser.add_argument("--levels", default="20,10", help="dB of the shots over the calm audio (20,10)")
     parser.add_argument("--trials", type=int, default=2, help="publishes a kind, level and relay mode (2)")
     parser.add_argument("--concurrency", type=int, default=4, help="publishes at a time (4)")
     parser.add_argument("--model", type=Path, help="folder of the model pack (the shipped one)")
@@ -303,7 +303,7 @@ def main(argv: list[str]) -> int:
         policy = {**ENFORCING, **({} if given.budget_ms is None else {"budget_ms": given.budget_ms})}
         with GateProcess(folder / "gate", config=config, policy=policy) as gate:
             outcomes = asyncio.run(measure(servers, gate, cases, given.concurrency))
-        scores = picture_scores(pack, [case.programme for case in cases])
+        scores = frame_scores(pack, [case.programme for case in cases])
     result = {
         "pack": f"{pack.manifest.name} {pack.manifest.version}",
         "categories": list(pack.manifest.categories),

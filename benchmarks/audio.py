@@ -3,7 +3,7 @@
     python -m benchmarks audio --json [--music DIR]
 
 The audio of the reference videos is banked, and that of every recording in ``--music``. ffmpeg makes
-changed copies of the audio; the picture plays no part. Each copy is listened to anew from every other
+changed copies of the audio; the video plays no part. Each copy is listened to anew from every other
 second, as a live stream is. A trial is found when its entry counts within the limit. Then the unchanged
 audio of everything, and of the calm footage, goes the same way. Nothing but its own entry may count. The
 cost is measured on the live path: encoded frames, decoder, fingerprint, lookup.

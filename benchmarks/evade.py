@@ -197,7 +197,7 @@ def _set_looks(gate: GateProcess, looks: dict[str, Any]) -> None:
 def run(given: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     footage = demo_footage(None, None)
     assert footage.known is not None
-    # A still picture: nothing in it makes the gate look more closely.
+    # A still frame: nothing in it makes the gate look more closely.
     calm, known = pictures(footage.calm[0].path, 1), pictures(footage.known)
     making = progress.add_task("encoding", total=len(given.patterns))
     streams = {}

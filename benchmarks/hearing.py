@@ -1,4 +1,4 @@
-"""What hearing costs: the gate's CPU with and without the categories of sound and single pictures, in turn.
+"""What hearing costs: the gate's CPU with and without the categories of audio and single frames, in turn.
 
     python -m benchmarks hearing --json
 
@@ -131,7 +131,7 @@ def main(argv: list[str]) -> int:
         try:
             directory = default_model_directory() if given.model is None else model_directory(given.model)
             pack = pack_with_ears(read_pack(directory), data, folder / "pack")
-            witnesses = (*pack.manifest.sounds, *pack.manifest.frames)
+            witnesses = (*pack.manifest.audio, *pack.manifest.frames)
             categories = [category.name for model in witnesses for category in model.categories]
             path = AttackMedia(data, folder).talking(seconds)
             server = server_of("reference", folder / "reference", 1)

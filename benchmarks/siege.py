@@ -17,7 +17,7 @@ share its cores. So a flood runs at a lower priority (``--niceness``, 19), and t
 reported, in cores. Look at what the flood did: beside other work it may get no time at that priority, and
 then nothing is shown. ``--flood burning`` is the control: as many processes as cores burn all the time that
 they get, at the same priority, and call nobody. What it costs in samples is theft of processor time. Innocent
-pictures are small (320 × 180, 10 a second), so that two cores can judge 20 streams and are not full.
+frames are small (320 × 180, 10 a second), so that two cores can judge 20 streams and are not full.
 
 Run it with nothing else: where the innocent streams lose samples or admissions even without the flood, the
 round says that the machine is too busy. A worker measures how busy it is by the clock. Other programs on its
@@ -104,12 +104,12 @@ def prepare(folder: Path, code: Path) -> Media:
 
 
 def _oversized() -> Loop:
-    """8192 × 8192, ten pictures a second, at about half a megabit a second."""
+    """8192 × 8192, ten frames a second, at about half a megabit a second."""
     return _loop(encode(frames=8, fps=10, gop=8, size=(8192, 8192), options={"tune": "zerolatency"}), 100)
 
 
 def _costly() -> Loop:
-    """The largest picture that is allowed, ten a second, all of them keyframes full of detail: 170 Mbit/s."""
+    """The largest frame that is allowed, ten a second, all of them keyframes full of detail: 170 Mbit/s."""
     random = np.random.default_rng(1)
 
     def picture(index: int, height: int, width: int) -> npt.NDArray[np.uint8]:

@@ -47,7 +47,7 @@ _LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)")
 
 
 def on_files(files: Any, *, config: Any) -> Any:
-    """Adds the pictures of included files."""
+    """Adds the frames of included files."""
     for source, target in INCLUDED.items():
         if not target.endswith(".md"):
             files.append(File.generated(config, target, abs_src_path=str(ROOT / source)))

@@ -5,7 +5,7 @@ errors that the publisher's own bytes cause.
 GateError                       what is wrong, where, and whether a retry can help
 ├── InvalidInput                a value from outside is wrong: names the field and the way out (publisher)
 │   ├── LimitExceeded           a bound (bytes, items, characters) was passed: names the limit (publisher)
-│   ├── PictureTooLarge         a frame is larger than any that is decoded (publisher)
+│   ├── FrameTooLarge           a frame is larger than any that is decoded (publisher)
 │   ├── UnsupportedCodec        the linked FFmpeg has no decoder for it (publisher)
 │   └── Unauthenticated         the caller of a hook has not proven to be the ingest server
 ├── NotFound                    no stream, incident, block, bank … has that id
@@ -37,7 +37,7 @@ GateError                       what is wrong, where, and whether a retry can he
 ├── EvidenceStoreFailed         the folder or bucket of evidence does not answer (retryable)
 ├── EvidenceElsewhere           another gate of the fleet has it on its own disk: names the gate, and the way
 │   └── GateAway                that gate does not answer (retryable)
-├── PicturesLate                the pictures of a clip took too long to make (retryable)
+├── PostersLate                 the posters of a clip took too long to make (retryable)
 ├── EvidenceErased              it was erased: says when and why
 ├── DecisionsLost               a gate stops with decisions that it could not write
 ├── CapacityExceeded            the gate cannot hold another stream (retryable)
@@ -108,17 +108,17 @@ class LimitExceeded(InvalidInput):
         self.actual = actual
 
 
-class PictureTooLarge(InvalidInput):
+class FrameTooLarge(InvalidInput):
     """A frame is over the limit, in pixels. A ``width`` of 0: the decoder refuses it without its size."""
 
     reason = "picture_too_large"
 
     def __init__(self, width: int, height: int, long_edge: int, short_edge: int) -> None:
-        size = f"{width}x{height}" if width else "a picture"
+        size = f"{width}x{height}" if width else "a frame"
         super().__init__(
-            "picture",
+            "frame",
             f"{size} is over the limit of {long_edge}x{short_edge}, upright or on its side: send smaller "
-            "pictures, or raise limits.max_picture_long_edge and limits.max_picture_short_edge",
+            "frames, or raise limits.max_picture_long_edge and limits.max_picture_short_edge",
         )
 
 
@@ -217,7 +217,7 @@ class NotMedia(MediaError):
 
 
 class TooShort(MediaError):
-    """A file has too few frames for one sample, as a still picture has."""
+    """A file has too few frames for one sample, as an image has."""
 
     reason = "too_short"
 
@@ -341,7 +341,7 @@ class GateAway(EvidenceElsewhere):
     reason = "gate_away"
 
 
-class PicturesLate(GateError):
+class PostersLate(GateError):
     """The posters of a clip took too long to make. The machine may be busy."""
 
     retryable = True
@@ -349,7 +349,7 @@ class PicturesLate(GateError):
 
     def __init__(self, incident_id: str, pause_s: float) -> None:
         super().__init__(
-            f"incident_id: the pictures of {incident_id} took too long to make: ask again in {pause_s:.0f} s"
+            f"incident_id: the posters of {incident_id} took too long to make: ask again in {pause_s:.0f} s"
         )
 
 

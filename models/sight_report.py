@@ -1,6 +1,6 @@
 """``python -m models.sight_report``: what the shipped firearm model sees of sources that it never saw.
 
-The shipped file scores the test pictures of ``../shared/data/sight`` in the gate's own scaling. No training
+The shipped file scores the test images of ``../shared/data/sight`` in the gate's own scaling. No training
 and no choice has used them. Intervals are 95 %. The goals name film stills. None are at hand: photographs
 with firearms stand for them, beside people who hold something else.
 """
@@ -31,7 +31,7 @@ GAMES: Final = 0.02
 
 
 def seen(model: FrameModel, pictures: Sequence[Picture]) -> Values:
-    """Scores pictures with the shipped model, as log-odds, float64 ``(N,)``."""
+    """Scores frames with the shipped model, as log-odds, float64 ``(N,)``."""
     scores = [
         model.infer(
             model.picture(av.VideoFrame.from_ndarray(np.asarray(picture.open(), np.uint8), format="rgb24"))
@@ -79,9 +79,9 @@ def main(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
     print("| measure | goal | measured | |\n|---|---|---|---|")
     for row in rows:
         print(f"| {row.measure} | {row.goal} | {row.measured} | {'met' if row.met else 'missed'} |")
-    print("\n| weapon's size | pictures | over the 95 % point | over the 99 % point |\n|---|---|---|---|")
+    print("\n| weapon's size | frames | over the 95 % point | over the 99 % point |\n|---|---|---|---|")
     for size, part in figures["by_size"].items():
-        print(f"| {size} | {part['pictures']} | {part['over_95%']:.2f} | {part['over_99%']:.2f} |")
+        print(f"| {size} | {part['frames']} | {part['over_95%']:.2f} | {part['over_99%']:.2f} |")
 
 
 if __name__ == "__main__":

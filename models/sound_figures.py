@@ -65,7 +65,7 @@ def with_noise(samples: Samples) -> Samples:
 
 
 def aac(samples: Samples, hearing: StreamHearing) -> Iterator[None]:
-    """Brings it at 32 kbit/s, encoded and decoded as a stream's sound is."""
+    """Brings it at 32 kbit/s, encoded and decoded as a stream's audio is."""
     context = av.CodecContext.create("aac", "w")
     assert isinstance(context, av.AudioCodecContext)
     context.sample_rate, context.layout, context.format = RATE, "mono", "fltp"

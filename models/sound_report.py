@@ -2,7 +2,7 @@
 
 Two networks of the shipped recipe learnt from one side of the sources each. ``unseen-sounds.json`` holds the
 other side's scores, and their own thresholds, which no recording of that side chose. So the figures need
-no sound. Intervals are 95 % and resample whole groups.
+no audio. Intervals are 95 % and resample whole groups.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ def write_tiles(path: Path, picture: U8, rows: int, columns: int, thumbnail: U8 
 
 
 def _coded(picture: U8) -> tuple[bytes, bytes]:
-    """The decoder configuration and the one sample of a picture in HEVC."""
+    """The decoder configuration and the one sample of a frame in HEVC."""
     out = io.BytesIO()
     with av.open(out, "w", format="mp4") as media:
         options = {"x265-params": "log-level=none:keyint=1", "crf": "10"}

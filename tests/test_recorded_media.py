@@ -43,7 +43,7 @@ def test_a_name_is_only_a_name(
             assert media.streams.video
 
 
-def write_picture(path: Path, brightness: int) -> Path:
+def write_image(path: Path, brightness: int) -> Path:
     with av.open(media_url(path), "w", format="image2", options={"update": "1"}) as media:
         stream = media.add_stream("png", rate=1)
         stream.width, stream.height, stream.pix_fmt = 32, 32, "gray"
@@ -56,7 +56,7 @@ def write_picture(path: Path, brightness: int) -> Path:
 def test_a_pattern_in_a_name_stands_for_itself_alone(tmp_path: Path) -> None:
     """FFmpeg takes ``shot%d.png`` for ``shot0.png``, ``shot1.png`` and so on."""
     for number in range(3):
-        write_picture(tmp_path / f"shot{number}.png", 100 + number)
+        write_image(tmp_path / f"shot{number}.png", 100 + number)
     (tmp_path / "shot0.png").with_name("other.png").write_bytes((tmp_path / "shot2.png").read_bytes())
     (tmp_path / "other.png").rename(tmp_path / "shot%d.png")
     with open_media(tmp_path / "shot%d.png") as media:
@@ -77,7 +77,7 @@ def test_a_pattern_in_a_name_stands_for_itself_alone(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_media_is_said_to_be_none(tmp_path: Path, clip: Path, name: str, content: bytes) -> None:
-    """FFmpeg draws text as pictures. Lists of other files open these."""
+    """FFmpeg draws text as frames. Lists of other files open these."""
     shutil.copy(clip, tmp_path / "clip.mp4")
     shutil.copy(clip, tmp_path / "clip.ts")
     (tmp_path / name).write_bytes(content)

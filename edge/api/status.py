@@ -24,7 +24,7 @@ _CODES: tuple[tuple[type[errors.GateError], grpc.StatusCode], ...] = (
     (errors.Conflict, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.GateAway, grpc.StatusCode.UNAVAILABLE),
     (errors.EvidenceElsewhere, grpc.StatusCode.FAILED_PRECONDITION),
-    (errors.PicturesLate, grpc.StatusCode.UNAVAILABLE),
+    (errors.PostersLate, grpc.StatusCode.UNAVAILABLE),
     (errors.EvidenceErased, grpc.StatusCode.NOT_FOUND),
     (errors.UnknownRow, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.ModelError, grpc.StatusCode.FAILED_PRECONDITION),

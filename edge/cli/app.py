@@ -25,8 +25,8 @@ COMMANDS: Final = {
     "overturn it.",
     "stream": "See what is live on a gate, and cut a stream.",
     "top": "Watch the live streams of a gate on the terminal, those at risk first, and cut them.",
-    "appeal": "A broadcaster's word against a block. Reviewing the incident decides it; so does "
-    "`appeal decide`.",
+    "appeal": "Broadcasters' objections to blocks: file, list, decide. Reviewing the incident decides them, "
+    "too.",
     "strike": "List, give and pardon strikes. The policy's ladder turns strikes into blocks. Strikes lapse.",
     "block": "List, add, lift and confirm blocks on a running gate. A manual block cuts running streams.",
     "model": "Check and evaluate detector models; replace the one of a running gate.",

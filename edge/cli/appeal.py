@@ -16,7 +16,7 @@ from edge.errors import InvalidInput
 app = typer.Typer(
     rich_markup_mode="markdown",
     no_args_is_help=True,
-    help="A broadcaster's word against a block. Reviewing the incident decides it; so does `appeal decide`.",
+    help="Broadcasters' objections to blocks: file, list, decide. Reviewing the incident decides them, too.",
 )
 _STATES = {
     "open": operator_pb2.APPEAL_STATE_OPEN,

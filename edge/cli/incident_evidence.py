@@ -29,14 +29,14 @@ _SUFFIXES: Final = {"video/mp4": ".mp4", "image/jpeg": ".jpg"}
 def evidence(
     incident_id: Annotated[str, typer.Argument(help="Id of the incident, from `incident list`.")],
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder to write the clip and its pictures to.")
+        Path | None, typer.Option("--out", help="Folder to write the clip and its posters to.")
     ] = None,
     part: Annotated[str, typer.Option(help="Write only this: clip or posters. Default: both.")] = "",
     *,
     connection: GateConnection,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the evidence of an incident, and write its clip and pictures of it to a folder.
+    """Show the evidence of an incident, and write its clip and posters of it to a folder.
 
     Whoever reads evidence is named in the audit log. Only you can read the files that are written.
     """
@@ -71,7 +71,7 @@ def evidence(
     for path in written:
         print_line(f"{'written':13} {path}")
     if out is None and account.clip_bytes:
-        print_line("--out FOLDER writes the clip and pictures of it to files")
+        print_line("--out FOLDER writes the clip and posters of it to files")
 
 
 def account_as_dict(account: operator_pb2.EvidenceAccount) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def token(
     name: Annotated[str, typer.Option(help="Only for this stream name.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Make a publish token: a signed word that its bearer is this account, until a time."""
+    """Make a publish token. Whoever presents it in time is this account."""
     from edge.cli.block import parse_duration_ms
     from edge.ingest.publish_token import read_publish_tokens
 

@@ -197,7 +197,7 @@ def evaluate(
     or 1,
     as_json: JsonOption = False,
 ) -> None:
-    """Judge labelled clips and sounds with the live pipeline and print the quality of each model of a pack.
+    """Judge labelled video and audio with the live pipeline and print the quality of each model of a pack.
 
     A label is violent, calm, a category of the pack as gunfire, several joined by +, or one of --apart. Calm
     clips are the negatives of every category. The figures by source are those of the motion model. Every

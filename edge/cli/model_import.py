@@ -39,7 +39,7 @@ def yamnet(
     """
     from edge.detect import default_model_directory, model_directory, read_pack
     from edge.detect.audio.audio_model import AudioModel
-    from edge.detect.audio.recorded_audio import sound_scores
+    from edge.detect.audio.recorded_audio import audio_scores
     from edge.detect.importing.joined_pack import join_pack
     from edge.detect.importing.yamnet import convert_yamnet, yamnet_spec
 
@@ -47,7 +47,7 @@ def yamnet(
     converted = convert_yamnet(file)
     spec = yamnet_spec(converted.onnx)
     model = AudioModel.load(spec, converted.onnx, file)
-    spec = spec.model_copy(update={"recorded": sound_scores(spec, model.infer)})
+    spec = spec.model_copy(update={"recorded": audio_scores(spec, model.infer)})
     joined = join_pack(base, spec, converted.onnx, into)
     _print(joined, as_json, {"form": "waveform" if converted.takes_waveform else "log_mel"})
 
@@ -56,9 +56,7 @@ def yamnet(
 @reports_errors
 def onnx(
     file: Annotated[Path, typer.Argument(help="ONNX file of any audio or frame model.")],
-    manifest: Annotated[
-        Path, typer.Argument(help="What a pack's manifest shall say of it: one entry of `models`, JSON.")
-    ],
+    manifest: Annotated[Path, typer.Argument(help="Its entry of `models` in the manifest of a pack, JSON.")],
     into: Annotated[Path, typer.Option("--into", help="Folder of the new pack; it must not exist yet.")],
     pack: Annotated[
         Path | None,

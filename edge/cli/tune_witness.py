@@ -32,7 +32,7 @@ class WitnessCategoryOf:
 
 def witness_named(name: str, pack: PackFiles) -> WitnessCategoryOf | None:
     """The category of a pack with this name. None: no model of audio or single frames judges it."""
-    for kind, models in ((ModelKind.AUDIO, pack.manifest.sounds), (ModelKind.FRAME, pack.manifest.frames)):
+    for kind, models in ((ModelKind.AUDIO, pack.manifest.audio), (ModelKind.FRAME, pack.manifest.frames)):
         for model in models:
             names = frozenset(one.name for one in model.categories)
             if name in names:

@@ -81,7 +81,7 @@ def counted(visit: Visit, what: str) -> Response:
 
 
 async def poster(visit: Visit) -> Response:
-    """The most telling picture of the clip."""
+    """The most telling poster of the clip."""
     content = b""
     files = 0
     async for chunk in _read(visit, operator_pb2.EVIDENCE_PART_POSTERS):
@@ -90,7 +90,7 @@ async def poster(visit: Visit) -> Response:
             break
         content += chunk.data
     if not content:
-        raise NotFound("picture of incident", visit.request.path_params["incident"][:64])
+        raise NotFound("poster of incident", visit.request.path_params["incident"][:64])
     return Response(content, headers=EVIDENCE_HEADERS, media_type="image/jpeg")
 
 

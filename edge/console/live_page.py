@@ -1,4 +1,4 @@
-"""The live streams by risk with their pictures, and the switch: cut one, or block its broadcaster."""
+"""The live streams by risk with their thumbnails, and the switch: cut one, or block its broadcaster."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def waiting(visit: Visit) -> dict[str, str]:
 
 
 def pictures(visit: Visit, stream_ids: list[str]) -> dict[str, int]:
-    """Numbers of the newest pictures of streams that this page shows. From now on they are made."""
+    """Numbers of the newest thumbnails of streams that this page shows. From now on they are made."""
     if not visit.may(Role.REVIEWER) or visit.spent:
         return {}
     thumbnails = visit.gate.thumbnails
@@ -68,7 +68,7 @@ def pictures(visit: Visit, stream_ids: list[str]) -> dict[str, int]:
 
 
 async def picture(visit: Visit) -> Response:
-    """The newest picture of a stream, while its page is open."""
+    """The newest thumbnail of a stream, while its page is open."""
     stream_id = bounds.text("stream_id", visit.request.path_params["stream"], 64, required=True)
     jpeg = visit.gate.thumbnails.jpeg(stream_id)
     if not jpeg or visit.spent:

@@ -148,12 +148,12 @@ def fingerprint(file: Path) -> ProcessRole:
 
 
 def posters(clip: Path) -> ProcessRole:
-    """Decodes a few pictures of one clip. It writes nothing: its parent gets the pictures."""
+    """Decodes a few frames of one clip. It writes nothing: its parent gets the posters."""
     return ProcessRole("posters", read=(clip,), memory_bytes=2048 * _MB)
 
 
 def thumbnails() -> ProcessRole:
-    """Decodes single pictures of live streams, which its parent sends. It reads and writes no file."""
+    """Decodes single frames of live streams, which its parent sends. It reads and writes no file."""
     return ProcessRole("thumbnails", memory_bytes=2048 * _MB)
 
 

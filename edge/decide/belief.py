@@ -51,7 +51,7 @@ class Belief:
         """Number of windows since then that said something."""
         return self._windows
 
-    def add(self, pts_ms: int, score: float, samples: int) -> float:
+    def add_window(self, pts_ms: int, score: float, samples: int) -> float:
         """Takes a window's calibrated probability and its number of samples. Returns the new belief.
 
         NaN and windows in warm-up say nothing, but time passes. A time that goes back starts anew.

@@ -72,7 +72,7 @@ class CategoryState:
         if signal.samples is None:
             return signal
         belief = self._belief
-        score = belief.add(signal.pts_ms, signal.score, signal.samples)
+        score = belief.add_window(signal.pts_ms, signal.score, signal.samples)
         since_ms = belief.begin_pts_ms
         said = "no window speaks for it"
         if since_ms is not None:

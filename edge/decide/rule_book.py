@@ -148,9 +148,9 @@ class RuleBook:
         return [one for one in self._seen.get(condition.category, ()) if one.score >= condition.at_least]
 
     def _action(self, rule: WitnessRule, witnesses: tuple[Signal, ...]) -> Action:
-        """Games sound like what they show, so what sound says of one is no ground for a cut."""
-        by_sound = any(signal.kind is ModelKind.AUDIO for signal in witnesses)
-        return Action.FLAG if self._games and by_sound else rule.then
+        """Games sound like what they show, so what its audio says is no ground for a cut."""
+        by_audio = any(signal.kind is ModelKind.AUDIO for signal in witnesses)
+        return Action.FLAG if self._games and by_audio else rule.then
 
 
 def _strength(signal: Signal) -> tuple[float, int]:

@@ -87,12 +87,12 @@ def check_model(directory: Path, budget_ms: float) -> PackCheck:
     manifest = detector.manifest
     motion = _checked(manifest, "sample", whole, missed_by(manifest, drawn_scores(manifest, detector.infer)))
     models = [motion]
-    if pack.sound is not None:
-        spec = pack.sound.spec
-        models.append(_checked(spec, "window of sound", _time_windows(pack.sound), pack.sound.missed_by()))
+    if pack.audio is not None:
+        spec = pack.audio.spec
+        models.append(_checked(spec, "window of audio", _time_windows(pack.audio), pack.audio.missed_by()))
     if pack.sight is not None:
         seen = pack.sight
-        models.append(_checked(seen.spec, "picture", _time_pictures(seen), seen.missed_by()))
+        models.append(_checked(seen.spec, "frame", _time_frames(seen), seen.missed_by()))
     distances = [model.recorded_missed_by for model in models if model.recorded_missed_by is not None]
     return PackCheck(
         name=files.manifest.name,
@@ -152,11 +152,11 @@ def _time_samples(detector: Detector) -> tuple[list[float], list[float]]:
 def _time_windows(model: AudioModel) -> list[float]:
     """Milliseconds of each window, from 16 kHz samples on."""
     step = STEP_FRAMES * HOP
-    sound = np.random.default_rng(0).uniform(-0.1, 0.1, (ROUNDS, step)).astype(np.float32)
+    audio = np.random.default_rng(0).uniform(-0.1, 0.1, (ROUNDS, step)).astype(np.float32)
     windows = AudioWindows(model.rules)
     windows.go_on = True
     found = list[float]()
-    for index, samples in enumerate(sound):
+    for index, samples in enumerate(audio):
         start = time.thread_time()
         for window in windows.add_samples(samples, 1000 * index * step / RATE, restarted=False):
             if window.patch is not None:
@@ -165,7 +165,7 @@ def _time_windows(model: AudioModel) -> list[float]:
     return found[1:]  # the first window ends in the second half second
 
 
-def _time_pictures(model: FrameModel) -> list[float]:
+def _time_frames(model: FrameModel) -> list[float]:
     """Milliseconds of each frame, from the decoded frame on."""
     frames = _frames()
     found = list[float]()

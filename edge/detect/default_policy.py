@@ -51,7 +51,7 @@ def policy_for(pack: PackManifest) -> Policy:
 
 
 def _of_witness(at: AloneThresholds, *, urgent: bool) -> CategoryPolicy:
-    """The model's own persistence has counted the pictures or windows already, so one score is enough."""
+    """The model's own persistence has counted the frames or windows already, so one score is enough."""
     alone = Action.PASS if at.flag is None else Action.FLAG if at.cut is None else Action.CUT
     return CategoryPolicy(
         alone=alone,

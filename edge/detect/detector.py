@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edge.detect.focus import focus
 from edge.detect.manifest import MotionSpec
 from edge.detect.pack_files import PackFiles, read_pack
-from edge.detect.plane import PlaneScaler, picture_size
+from edge.detect.plane import PlaneScaler, frame_size
 from edge.detect.recorded import drawn_samples, missed_by, refuse_missed, scores_alike, within_tolerance
 from edge.detect.session import PRECISE, open_session, usual_kernels_are_exact
 from edge.detect.steady import steady
@@ -100,7 +100,7 @@ class Detector:
         if side is None:
             return planes
         height, width = (
-            picture_size(planes[1]) if self.manifest.input.short_side is not None else self.input_size
+            frame_size(planes[1]) if self.manifest.input.short_side is not None else self.input_size
         )
         pictures = planes[:, : max(height, 1), : max(width, 1)]
         return focus(steady(pictures) if self.manifest.input.steady else pictures, side)

@@ -16,7 +16,7 @@ class LoadedPack:
     """Models that judge together. They are loaded, and swapped, whole."""
 
     detector: Detector
-    sound: AudioModel | None = None
+    audio: AudioModel | None = None
     """None: the pack has no audio model, and nobody listens."""
     sight: FrameModel | None = None
     """None: the pack has no frame model, and nobody looks at single frames."""

@@ -64,7 +64,7 @@ class PackManifest(ManifestPart):
         return tuple(model for model in self.models if isinstance(model, FrameSpec))
 
     @property
-    def sounds(self) -> tuple[AudioSpec, ...]:
+    def audio(self) -> tuple[AudioSpec, ...]:
         return tuple(model for model in self.models if isinstance(model, AudioSpec))
 
 

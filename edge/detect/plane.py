@@ -67,6 +67,6 @@ class PlaneScaler:
         return values.reshape(height, stored.line_size)[:, :width]
 
 
-def picture_size(plane: NDArray[np.uint8]) -> tuple[int, int]:
+def frame_size(plane: NDArray[np.uint8]) -> tuple[int, int]:
     """Returns height and width of the frame in a plane with bars, uint8 ``(H, W)``."""
     return int(np.count_nonzero(plane[:, 0])), int(np.count_nonzero(plane[0]))

@@ -22,7 +22,7 @@ def steady(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Aligns three frames, uint8 ``(3, h, w)`` → ``(3, h', w')``.
 
     The first and last are shifted onto the middle one by whole pixels. All are cut to their common part.
-    Under a still camera the pictures are returned unchanged.
+    Under a still camera the frames are returned unchanged.
     """
     _, height, width = pictures.shape
     if min(height, width) <= 4 * REACH:

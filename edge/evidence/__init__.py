@@ -1,4 +1,4 @@
-"""Evidence: the clip of the media around a verdict, pictures of it, the incident record, and their store."""
+"""Evidence: the clip of the media around a verdict, posters of it, the incident record, and their store."""
 
 from edge.evidence.clip import EvidenceClip, write_clip
 from edge.evidence.contained_posters import posters_contained

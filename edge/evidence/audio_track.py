@@ -1,4 +1,4 @@
-"""Puts the sound of a stream beside the picture in a clip, as it came, so that a person can hear it.
+"""Puts the audio of a stream beside the video in a clip, as it came, so that a person can hear it.
 
 Nothing is decoded. AAC gets ADTS headers, from which the MP4 muxer takes the configuration; Opus brings its
 own in the first pages of an Ogg stream, from which the muxer's track is made.
@@ -33,7 +33,7 @@ _OPUS_RATE: Final = 48000
 
 
 class AudioTrack:
-    """The sound that belongs to a clip: of one codec and configuration, those that most of it has."""
+    """The audio that belongs to a clip: of one codec and configuration, those that most of it has."""
 
     def __init__(self, audio: Sequence[Audio]) -> None:
         """``audio`` is in media time. Raises BrokenMedia where it holds nothing that an MP4 can."""
@@ -41,7 +41,7 @@ class AudioTrack:
         for each in audio:
             held[each.codec, each.extradata] += len(each.units)
         if not held.total():
-            raise BrokenMedia("no sound")
+            raise BrokenMedia("no audio")
         self._codec, self._extradata = max(held, key=held.__getitem__)
         self._units = [
             unit
@@ -51,7 +51,7 @@ class AudioTrack:
             if unit[1]
         ]
         if self._codec not in _TRACKS or not self._units:
-            raise BrokenMedia(f"no track for sound of the codec {self._codec[:16]!r}")
+            raise BrokenMedia(f"no track for audio of the codec {self._codec[:16]!r}")
         self._rate = _TRACKS[self._codec][0](self._extradata, self._units[0][1])
 
     @property
@@ -71,7 +71,7 @@ class AudioTrack:
             return stream
 
     def packets(self, stream: Stream, from_ms: int, until_ms: int) -> Iterator[av.Packet[Stream]]:
-        """Yields the sound from ``from_ms``, the media time at which the clip begins, to ``until_ms``.
+        """Yields the audio from ``from_ms``, the media time at which the clip begins, to ``until_ms``.
 
         Frames follow one another as long as they are, whatever their stamps say, and real gaps stay.
         """

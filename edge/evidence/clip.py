@@ -1,4 +1,4 @@
-"""Writes the evidence clip: the ring's content as an MP4 with its sound, without re-encoding."""
+"""Writes the evidence clip: the ring's content as an MP4 with its audio, without re-encoding."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _VP9_TAG: Final = int.from_bytes(b"VP90", "little")
 _MAX_STEP_MS: Final = 60_000
 _LAST_FRAME_MS: Final = 40
 _MOST_AFTER_MS: Final = 500
-"""Sound after the last frame's time that a clip still has."""
+"""Audio after the last frame's time that a clip still has."""
 _NO_SIZE: Final = (2, 2)
 """Size in the header of a clip with unknown frame size. Players take the size from the media itself."""
 _VP9_FORMATS: Final = ("yuv420p", "yuv444p", "yuv420p10le", "yuv444p10le")
@@ -60,11 +60,11 @@ def write_clip(
 ) -> EvidenceClip:
     """Writes ``directory/INCIDENT.mp4`` from access units in decoding order.
 
-    ``size`` is the height and width of the frames, if known. ``audio`` is the sound in the media time of the
+    ``size`` is the height and width of the frames, if known. ``audio`` is the audio in the media time of the
     units. The clip has it where an MP4 can hold it, and is written without it where not. Nothing is decoded,
     because the media may be evidence of a decoder crash.
 
-    Without any unit the clip is of the sound alone.
+    Without any unit the clip is of the audio alone.
 
     The clip starts at the first keyframe. It appears under its name only when it is complete and synced to
     disk. Only the owner can read it. Other threads continue while the disk is slow. Raises BrokenMedia
@@ -82,7 +82,7 @@ def write_clip(
     with appearing(path) as file:
         try:
             _mux(file, kept, codec, extradata, size, incident_id, AudioTrack(audio))
-        except GateError:  # of the sound, or of the picture: then it fails again
+        except GateError:  # of the audio, or of the video: then it fails again
             file.seek(0)
             file.truncate()
             _mux(file, kept, codec, extradata, size, incident_id, None)

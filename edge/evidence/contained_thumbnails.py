@@ -1,4 +1,4 @@
-"""Has pictures of live streams made in a contained process, from the gate's side. It starts with the first
+"""Has thumbnails of live streams made in a contained process, from the gate's side. It starts with the first
 frame and ends when no more are wanted."""
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class ThumbnailProcess:
                     is_picture, content = await self._ask(keyframe)
             except TimeoutError:
                 await self._end()
-                raise BrokenMedia(f"its picture took more than {_MOST_S:.0f} s") from None
+                raise BrokenMedia(f"its thumbnail took more than {_MOST_S:.0f} s") from None
             except (asyncio.IncompleteReadError, ConnectionError, OSError):
                 await self._end()
                 raise BrokenMedia("the decoder crashed on it") from None
@@ -55,7 +55,7 @@ class ThumbnailProcess:
         if not is_picture:
             raise BrokenMedia(content.decode(errors="replace"))
         if not content.startswith(JPEG_HEAD):
-            raise BrokenMedia("its picture is no JPEG")
+            raise BrokenMedia("its thumbnail is no JPEG")
         return content
 
     async def stop(self) -> None:

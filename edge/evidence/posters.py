@@ -49,7 +49,7 @@ def poster_moments(length_ms: int, stretch_ms: tuple[int, int] | None) -> tuple[
 
 
 def make_posters(path: Path, moments_ms: Sequence[int]) -> tuple[Poster, ...]:
-    """Decodes the pictures of a clip at these moments, in their order. Call it in a contained process.
+    """Decodes the frames of a clip at these moments, in their order. Call it in a contained process.
 
     A moment after the last frame gets that one. Raises BrokenMedia where no frame can be decoded.
     """
@@ -64,9 +64,9 @@ def make_posters(path: Path, moments_ms: Sequence[int]) -> tuple[Poster, ...]:
                     found[moment_ms] = Poster(moment_ms, jpeg_of(frame))
     except (av.FFmpegError, IndexError, ValueError) as error:
         if not found:
-            raise BrokenMedia(f"{path.name}: no picture of it can be shown: {error}") from error
+            raise BrokenMedia(f"{path.name}: no frame of it can be shown: {error}") from error
     if not found:
-        raise BrokenMedia(f"{path.name}: no picture of it can be decoded")
+        raise BrokenMedia(f"{path.name}: no frame of it can be decoded")
     return tuple(found.values())
 
 

@@ -1,5 +1,5 @@
-"""What the gate and its process of thumbnails say to each other: a keyframe, and its picture or why there is
-none. Pure but for reading a stream of bytes."""
+"""What the gate and its process of thumbnails say to each other: a keyframe, and its thumbnail, or why
+there is none. Pure but for reading a stream of bytes."""
 
 from __future__ import annotations
 

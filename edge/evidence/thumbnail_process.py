@@ -1,4 +1,4 @@
-"""Makes pictures of live streams, contained: ``python -m edge.evidence.thumbnail_process REQUEST``.
+"""Makes thumbnails of live streams, contained: ``python -m edge.evidence.thumbnail_process REQUEST``.
 
 The request is JSON on the command line. For each keyframe on stdin an answer comes on stdout, in the form of
 ``edge.evidence.thumbnail_messages``.
@@ -46,7 +46,7 @@ def _picture(keyframe: Keyframe, largest: FrameSizeLimit) -> bytes:
     decoder = Decoder(Codec(keyframe.codec), keyframe.extradata, largest)
     frames = decoder.decode(AccessUnit(0, 0, True, keyframe.data, 0.0)) or decoder.drain()
     if not frames:
-        raise BrokenMedia("no picture of it can be decoded")
+        raise BrokenMedia("no frame of it can be decoded")
     return jpeg_of(frames[0], _LONG_EDGE)
 
 

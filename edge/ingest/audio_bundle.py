@@ -49,9 +49,9 @@ def _parsed(payload: bytes) -> tuple[str, int, bytes]:
     analyse it."""
     if len(payload) < 2:
         return "", 0, b""
-    sound_format = payload[0] >> 4
-    if sound_format == _AAC:
+    audio_format = payload[0] >> 4
+    if audio_format == _AAC:
         return "aac", payload[1], payload[2:]
-    if sound_format == _ENHANCED:
+    if audio_format == _ENHANCED:
         return _FOURCC.get(payload[1:5], ""), payload[0] & 0x0F, payload[5:]
-    return _PLAIN.get(sound_format, ""), _FRAME, payload[1:]
+    return _PLAIN.get(audio_format, ""), _FRAME, payload[1:]

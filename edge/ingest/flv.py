@@ -85,8 +85,8 @@ def is_audio_config(payload: bytes) -> bool:
     if len(payload) < 2:
         return False
     aac, enhanced = 10, 9
-    sound_format = payload[0] >> 4
-    return (sound_format == aac and payload[1] == 0) or (sound_format == enhanced and payload[0] & 0x0F == 0)
+    audio_format = payload[0] >> 4
+    return (audio_format == aac and payload[1] == 0) or (audio_format == enhanced and payload[0] & 0x0F == 0)
 
 
 def flv_tag(message: Message, timestamp_ms: int) -> bytes:

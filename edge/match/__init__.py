@@ -7,7 +7,7 @@ from edge.match.audio.audio_fingerprint import (
     AudioFingerprinter,
     AudioItems,
     audio_items_of,
-    frames_of_sound,
+    frames_of_audio,
 )
 from edge.match.audio.audio_matcher import ITEM_SPAN_MS, AudioLookup, AudioMatcher
 from edge.match.audio.chromaprint import MISSING, Items, available
@@ -101,7 +101,7 @@ __all__ = [
     "fingerprint",
     "fingerprint_contained",
     "frames_of",
-    "frames_of_sound",
+    "frames_of_audio",
     "look_up",
     "luma_of",
     "sniff",

@@ -20,7 +20,7 @@ MAX_ID = 128
 MAX_LABEL = 64
 MAX_NOTE = 1024
 MAX_MEDIA_MS = 2**32 - 1
-MAX_SOUND_ITEMS = 1 << 18
+MAX_AUDIO_ITEMS = 1 << 18
 """Most chromaprint items of one entry: nine hours."""
 
 
@@ -176,8 +176,8 @@ class AudioPrint:
         count, rest = divmod(len(self.items), 4)
         if rest or not count:
             raise InvalidInput("sound.items", f"has {len(self.items)} bytes, not a multiple of 4")
-        if count > MAX_SOUND_ITEMS:
-            raise LimitExceeded("sound.items", MAX_SOUND_ITEMS, count, "items")
+        if count > MAX_AUDIO_ITEMS:
+            raise LimitExceeded("sound.items", MAX_AUDIO_ITEMS, count, "items")
         if not 0 <= self.start_ms <= MAX_MEDIA_MS:
             raise LimitExceeded("sound.start_ms", MAX_MEDIA_MS, self.start_ms, "ms")
 

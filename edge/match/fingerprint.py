@@ -89,9 +89,9 @@ def frames_of(
         with open_media(path) as media:
             video = picture_of(media, path)
             if video is None:
-                raise NoVideo(f"{path}: has no picture, and no sound that is fingerprinted")
+                raise NoVideo(f"{path}: has no video, and no audio that is fingerprinted")
             if video.codec_context is None:
-                raise BrokenMedia(f"{path}: FFmpeg has no decoder for its picture")
+                raise BrokenMedia(f"{path}: FFmpeg has no decoder for its video")
             # Frame threads lose good frames next to a damaged one, and sometimes the error.
             video.thread_type = "SLICE"
             length = float(media.duration or 0) / av.time_base
@@ -170,7 +170,7 @@ def fingerprint(
     variants: VariantSet = VariantSet.WIDE,
     min_quality: int = MIN_QUALITY,
     still_bits: int = STILL_BITS,
-    sound: bool | None = None,
+    audio: bool | None = None,
     stretch_ms: tuple[int, int] | None = None,
     as_coded: bool = False,
     progress: Progress | None = None,
@@ -178,7 +178,7 @@ def fingerprint(
 ) -> Footage:
     """Decodes a file and fingerprints every frame and the audio.
 
-    ``sound`` says whether to fingerprint the audio. None means: where libchromaprint is installed. A file
+    ``audio`` says whether to fingerprint the audio. None means: where libchromaprint is installed. A file
     with audio and no frame becomes an entry of audio alone. ``stretch_ms`` is the first and last moment
     that get variants: all other frames are hashed as live ones are looked up. It also asks for ``still_ms``.
     ``as_coded`` keeps the frame as coded, without the rotation of a player. Live streams are looked up so.
@@ -192,7 +192,7 @@ def fingerprint(
     """
     if not path.exists():
         raise InvalidInput("path", f"no such file: {path}")
-    heard = audio_print_of(path) if (available() if sound is None else sound) else None
+    heard = audio_print_of(path) if (available() if audio is None else audio) else None
     if heard is not None and not has_video(path):
         entry = Entry(
             id=entry_id or content_id(path),

@@ -44,17 +44,17 @@ _PLAIN: Final = {
 
 def footage_to_bytes(footage: Footage, damaged_packets: int, missing: dict[str, str]) -> bytes:
     """``missing`` says which measures do not contain the process, and why."""
-    sound = footage.audio
+    audio = footage.audio
     runs = (_RUN.pack(r.bits, r.start_ms, r.span_ms, r.quality, r.variant) for r in footage.hashes)
     header = {
         "entry": asdict(footage.entry),
         "runs": len(footage.hashes),
-        "sound_start_ms": None if sound is None else sound.start_ms,
+        "sound_start_ms": None if audio is None else audio.start_ms,
         "still_ms": footage.still_ms,
         "damaged_packets": damaged_packets,
         "missing": missing,
     }
-    return b"".join((_framed(header), *runs, b"" if sound is None else sound.items))
+    return b"".join((_framed(header), *runs, b"" if audio is None else audio.items))
 
 
 def error_to_bytes(error: GateError) -> bytes:

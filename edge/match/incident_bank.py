@@ -55,7 +55,7 @@ def bank_incident(
 
     ``stretch_ms`` and ``calm_until_ms`` are in the clip's own time, which begins at the media time
     ``begin_pts_ms`` of the stream. Nothing outside the stretch is banked, nor what ``choose_frames`` leaves
-    out: still pictures, and what the calm part of the clip, ``recent`` or a benign bank shows. The frame is
+    out: still frames, and what the calm part of the clip, ``recent`` or a benign bank shows. The frame is
     banked as it is coded, because live streams are looked up as they are coded, without rotation. Audio is
     not banked: nobody remembers which audio was heard elsewhere.
 
@@ -75,7 +75,7 @@ def bank_incident(
         stretch_ms=stretch_ms,
         min_quality=0,
         still_bits=-1,
-        sound=False,
+        audio=False,
         as_coded=True,
     )
     elsewhere: SeenAround = _not_seen

@@ -243,7 +243,7 @@ class RecentFootage:
         return True
 
     def _keep_for_day(self, record: Any, streams: int) -> None:
-        """Puts what leaves the first ring into the second, if it is time for a picture of its stream."""
+        """Puts what leaves the first ring into the second, if it is time for a frame of its stream."""
         stream, wall_s, unseen_ds = int(record["stream"]), int(record["wall_s"]), int(record["unseen_ds"])
         if (last := self._last_of_day.get(stream)) is not None:
             before_s, left_out_ds = last
@@ -295,7 +295,7 @@ class RecentFootage:
     def of_stream(
         self, stream_id: str, but_pts_ms: tuple[int, int], alone_pts_ms: tuple[int, int] = (0, 0)
     ) -> Shown:
-        """Returns what one stream showed, but for a stretch of its media time. Of the pictures in the stretch
+        """Returns what one stream showed, but for a stretch of its media time. Of the frames in the stretch
         ``alone_pts_ms`` each speaks for itself alone."""
         known = self._known()
         wanted = (known["stream"] == stream_tag(stream_id)) & ~_within(known, but_pts_ms)

@@ -1,6 +1,6 @@
-"""Tells still pictures from moving ones, by the mean brightness of 32 × 32 fields. Pure.
+"""Tells still frames from moving ones, by the mean brightness of 32 × 32 fields. Pure.
 
-Measured: an encoder at a usual quality moves a field of a still picture by up to 3 of 256 levels, with noise
+Measured: an encoder at a usual quality moves a field of a still frame by up to 3 of 256 levels, with noise
 of a camera by up to 7, and at a poor quality (CRF 38) by up to 15. A few samples of a real clip, also of a
 fixed camera, differ by more. A PDQ hash cannot tell: encoders move that of bars and other regular frames by
 dozens of bits.
@@ -44,7 +44,7 @@ def is_same(one: F32, other: F32) -> bool:
 
 
 class Pictures:
-    """Numbers the pictures of one stream. The same frame has the same number."""
+    """Numbers the frames of one stream. The same frame has the same number."""
 
     def __init__(self) -> None:
         self._known: deque[tuple[int, F32]] = deque(maxlen=KEPT)

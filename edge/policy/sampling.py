@@ -107,7 +107,7 @@ class LookPolicy(PolicyPart):
 
 
 class DecodingPolicy(PolicyPart):
-    """What watching one stream may cost. Its publisher chooses the cost: picture size, frame rate, codec."""
+    """What watching one stream may cost. Its publisher chooses the cost: frame size, frame rate, codec."""
 
     share: float = Field(
         0.5,

@@ -13,7 +13,7 @@ from edge.detect.audio.audio_model import AudioModel
 from edge.detect.audio.hearing import SILENT_MS, StreamHearing
 from edge.domain import Signal
 from edge.errors import InvalidInput
-from edge.match import Matcher, frames_of_sound
+from edge.match import Matcher, frames_of_audio
 from edge.policy import Policy
 from edge.stream import AudioFrames, KnownAudio, wanted_audio
 
@@ -42,7 +42,7 @@ class FileAudio:
         self._hearing = StreamHearing(model, wanted.heard) if model is not None and wanted.heard else None
         self._frames = AudioFrames(KnownAudio(matcher) if wanted.known else None, self._hearing)
         self._begin_ms = begin_ms
-        self._coming: Iterator[tuple[av.AudioFrame, float]] = frames_of_sound(path) if wanted else iter(())
+        self._coming: Iterator[tuple[av.AudioFrame, float]] = frames_of_audio(path) if wanted else iter(())
         self._next: tuple[av.AudioFrame, float] | None = None
         self._end_ms = float(begin_ms)
         self._over = not wanted
@@ -58,7 +58,7 @@ class FileAudio:
         return self._end_ms - self._begin_ms
 
     def until(self, pts_ms: int | None) -> Iterator[Heard]:
-        """Yields what is heard up to a media time, or to the end with None. Raises as ``frames_of_sound``
+        """Yields what is heard up to a media time, or to the end with None. Raises as ``frames_of_audio``
         and ``AudioFrames`` do."""
         while not self._over:
             if self._next is None:

@@ -20,7 +20,7 @@ from edge.policy import Policy
 from edge.recorded_media import unexpected
 from edge.replay.file_audio import FileAudio
 from edge.replay.judged_file import JudgedFile
-from edge.stream import FILE_PICTURES, AnyCodec, MediaFile, StreamPipeline, open_media_file, resampler
+from edge.stream import FILE_FRAMES, AnyCodec, MediaFile, StreamPipeline, open_media_file, resampler
 
 _NO_RECORD = Sampling(b"replay", 0)
 """Draws of a file that is no clip of an incident: the same in every replay."""
@@ -72,21 +72,21 @@ class Replay:
 
     def _judge(self, path: Path, windows: bool) -> dict[str, Any]:
         sampling = sampling_of(path) or _NO_RECORD
-        sound = FileAudio(path, self._policy, self._pack.sound, self._matcher, sampling.start_pts_ms)
+        audio = FileAudio(path, self._policy, self._pack.audio, self._matcher, sampling.start_pts_ms)
         try:
             with open_media_file(path) as media:
                 pipeline = self._pipeline(media.codec, media.extradata, sampling)
-                judging = _Judging(pipeline, sound, self._sight())
+                judging = _Judging(pipeline, audio, self._sight())
                 duration_s = judging.watch(media, sampling.start_pts_ms) / 1000
                 duration_s = media.duration_s or duration_s
         except NoVideo as error:
-            if not sound.listens:
-                raise NoVideo(f"{error}, and nothing judges sound: see `edge-gate model show`") from None
+            if not audio.listens:
+                raise NoVideo(f"{error}, and nothing judges audio: see `edge-gate model show`") from None
             # As of a live stream whose frame has not come.
-            judging = _Judging(self._pipeline(Codec.H264, b"", sampling), sound, None)
+            judging = _Judging(self._pipeline(Codec.H264, b"", sampling), audio, None)
             duration_s = judging.listen() / 1000
         if not judging.judged:
-            raise TooShort(f"{path}: too short for one sample; `edge-gate bank match` looks pictures up")
+            raise TooShort(f"{path}: too short for one sample; `edge-gate bank match` looks images up")
         said = judging.file.report()
         report = {"path": str(path), "duration_s": round(duration_s, 3), **said}
         if not windows:
@@ -108,7 +108,7 @@ class Replay:
             self._pack.detector,
             self._matcher,
             SystemClock(),
-            largest=FILE_PICTURES,
+            largest=FILE_FRAMES,
             seed=sampling.seed,
         )
 
@@ -116,10 +116,10 @@ class Replay:
 class _Judging:
     """One file on its way through a live pipeline."""
 
-    def __init__(self, pipeline: StreamPipeline, sound: FileAudio, sight: StreamSight | None) -> None:
+    def __init__(self, pipeline: StreamPipeline, audio: FileAudio, sight: StreamSight | None) -> None:
         self.file = JudgedFile()
         self._pipeline = pipeline
-        self._sound = sound
+        self._audio = audio
         self._sight = sight
         pipeline.show(sight)
         self._start_ms = 0
@@ -128,7 +128,7 @@ class _Judging:
     @property
     def judged(self) -> bool:
         """Whether anything could be judged."""
-        return bool(self.file.samples or self._sound.windows) or self._listened
+        return bool(self.file.samples or self._audio.windows) or self._listened
 
     def watch(self, media: MediaFile, begin_ms: int) -> int:
         """Judges video and audio. Returns the length in milliseconds as the video's stamps have it."""
@@ -140,21 +140,21 @@ class _Judging:
             first_ms = unit.pts_ms if first_ms is None else min(first_ms, unit.pts_ms)
             self._start_ms = first_ms
             last_ms = max(last_ms, unit.pts_ms)
-            self._hear(unit.pts_ms, picture=True)
+            self._hear(unit.pts_ms, video=True)
             self._judge(self._pipeline.decode(unit))
             self._look()
-        self._hear(None, picture=True)
+        self._hear(None, video=True)
         self._judge(self._pipeline.drain())
         self._look()
-        self.file.add_silence(self._sound.categories, self._sound.windows)
+        self.file.add_silence(self._audio.categories, self._audio.windows)
         return last_ms - (first_ms or 0)
 
     def listen(self) -> float:
         """Judges audio alone. Returns its length in milliseconds."""
-        self._hear(None, picture=False)
-        self._listened = self._sound.length_ms > 0
-        self.file.add_silence(self._sound.categories, self._sound.windows)
-        return self._sound.length_ms
+        self._hear(None, video=False)
+        self._listened = self._audio.length_ms > 0
+        self.file.add_silence(self._audio.categories, self._audio.windows)
+        return self._audio.length_ms
 
     def _judge(self, samples: Iterable[Sample]) -> None:
         for sample in samples:
@@ -165,9 +165,9 @@ class _Judging:
             self.file.add_scores(verdict.signals, verdict.pts_ms, at_s)
             self.file.add_verdict(verdict, at_s)
 
-    def _hear(self, pts_ms: int | None, *, picture: bool) -> None:
-        for heard in self._sound.until(pts_ms):
-            if picture:  # the next sample decides, as live
+    def _hear(self, pts_ms: int | None, *, video: bool) -> None:
+        for heard in self._audio.until(pts_ms):
+            if video:  # the next sample decides, as live
                 self._pipeline.hear(heard.known)
             elif heard.known:
                 self._decide(heard.known)

@@ -2,7 +2,7 @@
 
 A hook tells what somebody asked for, not what happens. The gate pulls media by name. So before it pulls, the
 server's API must say that this very connection publishes under that name. Otherwise a second publisher of a
-running name would be blamed for the pictures of the first. Whoever was let in and does not start to publish
+running name would be blamed for the frames of the first. Whoever was let in and does not start to publish
 is cut, because it could start when nobody looks any more.
 """
 

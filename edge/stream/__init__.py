@@ -9,7 +9,7 @@ from edge.stream.codecs import AnyCodec, FileCodec
 from edge.stream.decode import Decoder
 from edge.stream.draws import Draws, new_seed
 from edge.stream.frame_roles import FrameRoles, Schedule
-from edge.stream.frame_size_limit import FILE_PICTURES, FrameSizeLimit
+from edge.stream.frame_size_limit import FILE_FRAMES, FrameSizeLimit
 from edge.stream.known_audio import KnownAudio
 from edge.stream.look_budget import Risk, RiskFactors
 from edge.stream.look_model import Explained, explain_looks
@@ -30,7 +30,7 @@ from edge.stream.tiers import TierState
 from edge.stream.wanted_audio import wanted_audio
 
 __all__ = [
-    "FILE_PICTURES",
+    "FILE_FRAMES",
     "JUMP_HOLD_MS",
     "JUMP_WISH_MS",
     "AnyCodec",

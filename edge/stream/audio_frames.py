@@ -26,7 +26,7 @@ _MOST_GATHERED: Final = 131_072
 
 
 class AudioFrames:
-    """What listens to one sound. It can be set anew at any time."""
+    """What listens to one stream's audio. It can be set anew at any time."""
 
     def __init__(self, known: KnownAudio | None = None, listener: AudioListener | None = None) -> None:
         self.known = known

@@ -18,12 +18,12 @@ LONG_MS = 5_000
 SETTLE_MS = 2_000
 """Media time before the first jump can be reported."""
 MIN_UNIT_BYTES = 256
-"""Smaller units say nothing about motion. In a still picture they hold only rounding errors."""
+"""Smaller units say nothing about motion. In a still frame they hold only rounding errors."""
 LARGEST_MS = 10_000
 """Time constant in which the largest unit is forgotten.
 
 Units that are large every few seconds, as in a periodic refresh, are no scene change."""
-MIN_PICTURE_BYTES = 1024
+MIN_FRAME_BYTES = 1024
 """No unit smaller than this times the ratio is a scene change."""
 HIDES_RATIO = 1.5
 """A bitrate hides what it shows while no recent unit is larger than this times the usual one."""
@@ -82,4 +82,4 @@ class BitrateJump:
         """Whether a unit is ``ratio`` times as large as the largest recent one. Updates the largest."""
         largest = self._largest * math.exp(-step_ms / LARGEST_MS)
         self._largest = max(largest, float(size))
-        return size >= ratio * max(largest, MIN_PICTURE_BYTES)
+        return size >= ratio * max(largest, MIN_FRAME_BYTES)

@@ -44,7 +44,7 @@ class Decoder:
     """Decodes one stream with one codec context. Not thread-safe.
 
     Raises UnsupportedCodec where the linked FFmpeg has no decoder, LimitExceeded for more than 64 KiB of
-    extradata, PictureTooLarge for extradata of larger frames than ``largest``, and InvalidInput for
+    extradata, FrameTooLarge for extradata of larger frames than ``largest``, and InvalidInput for
     extradata that the decoder refuses.
     """
 
@@ -84,7 +84,7 @@ class Decoder:
         ``for_reference``: its frame is needed only if others refer to it, and otherwise left out.
 
         Damaged units are counted and tolerated. Raises BrokenMedia when 60 units or 5 s of media gave no
-        frame except concealed ones, and PictureTooLarge for frames over the limit.
+        frame except concealed ones, and FrameTooLarge for frames over the limit.
         """
         if not unit.data:
             self.errors["empty_unit"] += 1

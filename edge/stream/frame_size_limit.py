@@ -15,7 +15,7 @@ from typing import Final
 
 from edge.annexb import nal_starts
 from edge.domain import Codec
-from edge.errors import PictureTooLarge
+from edge.errors import FrameTooLarge
 from edge.stream.codecs import AnyCodec
 
 _SPS_BYTES: Final = 1024
@@ -47,9 +47,9 @@ class FrameSizeLimit:
         short, long = sorted((width, height))
         return short <= _blocks(self.short_edge) and long <= _blocks(self.long_edge)
 
-    def too_large(self, width: int = 0, height: int = 0) -> PictureTooLarge:
+    def too_large(self, width: int = 0, height: int = 0) -> FrameTooLarge:
         """Returns the error for a frame of this size. 0: the decoder does not say how large it is."""
-        return PictureTooLarge(width, height, self.long_edge, self.short_edge)
+        return FrameTooLarge(width, height, self.long_edge, self.short_edge)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class _CodedSize:
     crop_height: int
 
 
-FILE_PICTURES: Final = FrameSizeLimit(8192, 8192)
+FILE_FRAMES: Final = FrameSizeLimit(8192, 8192)
 """For recorded files that an operator chooses."""
 
 
@@ -114,7 +114,7 @@ class HeaderBits:
 
 
 def shown_size(codec: Codec, sequence: bytes) -> tuple[int, int] | None:
-    """Returns width and height that a sequence parameter set of H.264 or HEVC leaves of its pictures.
+    """Returns width and height that a sequence parameter set of H.264 or HEVC leaves of its frames.
     ``sequence`` is the NAL unit. None: it is damaged, or leaves nothing."""
     hevc = codec is Codec.HEVC
     bits = HeaderBits(sequence[1 + hevc : _SPS_BYTES].replace(b"\0\0\3", b"\0\0"))

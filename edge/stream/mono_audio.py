@@ -105,7 +105,7 @@ class MonoAudio:
 def mixed(channels: Samples) -> Samples:
     """Mixes ``(channels, n)`` to ``(n,)``, within full scale.
 
-    It is their mean. Where that cancels them, as of the same sound in opposite phase, which people hear all
+    It is their mean. Where that cancels them, as of the same audio in opposite phase, which people hear all
     the same, it is the loudest of them, for each ``_BLOCK`` samples anew. What is no number is silence.
     """
     with np.errstate(invalid="ignore"):

@@ -291,7 +291,7 @@ class StreamPipeline:
     def decode(self, unit: AccessUnit) -> tuple[Sample, ...]:
         """Takes the next access unit in decoding order. Returns the samples that it completes.
 
-        Damage is counted and tolerated up to a bound. Beyond it BrokenMedia is raised, PictureTooLarge for a
+        Damage is counted and tolerated up to a bound. Beyond it BrokenMedia is raised, FrameTooLarge for a
         frame over the limit, and nothing else.
         """
         unit = self._take(unit)

@@ -95,7 +95,7 @@ def encode(
     AV1 is encoded in a child (``in_child``).
     """
     if codec is Codec.AV1:
-        shown = _DrawnPictures(tuple(picture(index, *size) for index in range(frames)))
+        shown = _DrawnFrames(tuple(picture(index, *size) for index in range(frames)))
         return in_child(
             _encode, codec, frames, fps, gop, size, b_frames, pix_fmt, in_band, start_ms, shown, options
         )
@@ -103,7 +103,7 @@ def encode(
 
 
 @dataclass(frozen=True, slots=True)
-class _DrawnPictures:
+class _DrawnFrames:
     """Frames that are drawn already, for another process."""
 
     pictures: tuple[npt.NDArray[np.uint8], ...]

@@ -32,7 +32,7 @@ class MatchCount:
     counted: int = 0
     """Streams that showed it and for which it was only counted, since the gate started."""
 
-    def add(self, incident: MatchedIncident) -> None:
+    def add_incident(self, incident: MatchedIncident) -> None:
         self.incidents += 1
         self.overturned += incident.state == IncidentState.OVERTURNED
         if (incident.created_ms, incident.id) > (self.last_ms, self.last_id):
@@ -49,14 +49,14 @@ class HitCount:
     entries: dict[tuple[str, str], MatchCount] = field(default_factory=dict)
     """By bank and entry."""
 
-    def add(self, incidents: Iterable[MatchedIncident]) -> None:
+    def add_incidents(self, incidents: Iterable[MatchedIncident]) -> None:
         for incident in incidents:
             found = _matched(incident.verdict)
             for bank in {bank for bank, _ in found}:
-                self.banks.setdefault(bank, MatchCount()).add(incident)
+                self.banks.setdefault(bank, MatchCount()).add_incident(incident)
             for bank, entry in found:
                 if entry:
-                    self.entries.setdefault((bank, entry), MatchCount()).add(incident)
+                    self.entries.setdefault((bank, entry), MatchCount()).add_incident(incident)
 
 
 def _matched(verdict: str) -> set[tuple[str, str]]:
@@ -103,7 +103,7 @@ class BankHits:
             page = await context.executor.call(
                 context.ledger.matched_incidents, found.since_ms, before_id=before, limit=_PAGE
             )
-            found.add(page)
+            found.add_incidents(page)
             if len(page) < _PAGE:
                 return found
             before = page[-1].id

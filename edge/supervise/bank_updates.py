@@ -130,7 +130,7 @@ class BankUpdates:
         """Counts the matches behind a verdict. Quarantines a runaway entry, so that it flags and no longer
         cuts.
 
-        A runaway audio match is only reported. Its picture must not escape because many streams play its
+        A runaway audio match is only reported. Its video must not escape because many streams play its
         music.
         """
         for signal in signals:
@@ -144,14 +144,14 @@ class BankUpdates:
                 manifest, _ = await asyncio.to_thread(read_manifest, path.with_name(f"{bank}.bank"))
                 limit = manifest.info.runaway_streams
                 now = self._clock.monotonic_ms()
-                by_sound = signal.source is SignalSource.AUDIO
-                key = f"sound {signal.entry}" if by_sound else signal.entry
+                by_audio = signal.source is SignalSource.AUDIO
+                key = f"sound {signal.entry}" if by_audio else signal.entry
                 if not self._guard.observe(now, bank, key, stream_id, limit):
                     continue
-                if not by_sound:
+                if not by_audio:
                     why = f"matched over {limit} streams within {WINDOW_MS // 60_000} minutes"
                     await self.mark(bank, "quarantine", signal.entry, why, GATE)
-                self._telemetry.report(BankEntryRanAway(bank, signal.entry, limit, quarantined=not by_sound))
+                self._telemetry.report(BankEntryRanAway(bank, signal.entry, limit, quarantined=not by_audio))
             except (GateError, OSError) as error:
                 log.error("match not counted", bank=bank, entry=signal.entry, error=str(error))
 

@@ -36,7 +36,7 @@ class EvidenceNotes:
         self._waiting: dict[EvidenceRead, None] = {}
         self._one_writes = asyncio.Lock()
 
-    async def add(self, incident_id: str, part: str, by: str) -> None:
+    async def add_read(self, incident_id: str, part: str, by: str) -> None:
         """Returns once it is on record. Raises LedgerUnavailable."""
         read = EvidenceRead(incident_id, part, by)
         if self._is_noted(read):

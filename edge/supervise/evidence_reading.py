@@ -53,31 +53,31 @@ class EvidenceReading:
         """
         incident = await self._own.incident(incident_id)
         if await self._is_elsewhere(incident):
-            await self._notes.add(incident.id, "clip", by)
+            await self._notes.add_read(incident.id, "clip", by)
             return await self._others.clip(incident, by, begin, length)
         clip = await self._own.clip(incident, by, begin, length)
-        await self._notes.add(incident.id, "clip", by)
+        await self._notes.add_read(incident.id, "clip", by)
         return clip
 
     async def posters(self, incident_id: str, by: str) -> tuple[Poster, ...]:
-        """Returns pictures of the clip, the most telling first. They are made when they are asked for first.
+        """Returns posters of the clip, the most telling first. They are made when they are asked for first.
 
-        Raises BrokenMedia where no picture of the clip can be decoded, PicturesLate, and what ``clip``
+        Raises BrokenMedia where no frame of the clip can be decoded, PostersLate, and what ``clip``
         raises.
         """
         incident = await self._own.incident(incident_id)
         if await self._is_elsewhere(incident):
-            await self._notes.add(incident.id, "posters", by)
+            await self._notes.add_read(incident.id, "posters", by)
             return await self._others.posters(incident, by)
         await self._own.found(incident)
-        await self._notes.add(incident.id, "posters", by)
+        await self._notes.add_read(incident.id, "posters", by)
         return await self._own.posters(incident, by)
 
     async def account(self, incident_id: str, by: str) -> Account:
         """Returns the incident with the scores around it. Raises NotFound, GateAway and
         EvidenceStoreFailed."""
         incident = await self._own.incident(incident_id)
-        await self._notes.add(incident.id, "account", by)
+        await self._notes.add_read(incident.id, "account", by)
         own = await self._own.account(incident)
         if own.scores or own.clip_bytes or not self._is_of_another_gate(incident):
             return own

@@ -389,7 +389,7 @@ class Gate:
         return self.router.pull_anew(stream_id)
 
     async def is_watched(self, stream_id: StreamId) -> bool:
-        """Whether a picture of the stream has been judged."""
+        """Whether a frame of the stream has been judged."""
         stream = self.registry.find(stream_id)
         return stream is not None and stream.samples > 0
 

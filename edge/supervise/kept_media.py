@@ -76,7 +76,7 @@ class AudioAlignment:
 
 
 def size_of(audio: Audio) -> int:
-    """Returns what sound counts for in bytes."""
+    """Returns what audio counts for in bytes."""
     return len(audio.extradata) + sum(len(data) for _, data in audio.units)
 
 

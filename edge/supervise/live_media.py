@@ -37,7 +37,7 @@ class MediaPiece:
     end_ms: int = 0
     """Where the file ends after this piece, in its own time."""
     behind_ms: int = 0
-    """How long ago the newest picture of it came."""
+    """How long ago the newest frame of it came."""
     gap: bool = False
     """Media before it was left out."""
 

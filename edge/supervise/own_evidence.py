@@ -22,7 +22,7 @@ from edge.errors import (
     InvalidInput,
     LimitExceeded,
     NotFound,
-    PicturesLate,
+    PostersLate,
 )
 from edge.evidence import (
     MAX_FILE_BYTES,
@@ -77,7 +77,7 @@ class OwnEvidence:
         self._late: TTLCache[tuple[str, int], tuple[int, float]] = TTLCache(
             _REMEMBERED, 2 * _LATE_MOST_MS / 1000, timer=lambda: context.clock.monotonic_ms() / 1000
         )
-        """How often the pictures of a clip took too long, and the monotonic time from which they are tried
+        """How often the posters of a clip took too long, and the monotonic time from which they are tried
         again. It may be the machine's fault, so the pause is short at first."""
 
     @property
@@ -124,9 +124,9 @@ class OwnEvidence:
         return ClipRange(name, total, begin, length, chunks)
 
     async def posters(self, incident: Incident, by: str) -> tuple[Poster, ...]:
-        """Returns pictures of the clip, the most telling first. They are made when they are asked for first.
+        """Returns posters of the clip, the most telling first. They are made when they are asked for first.
 
-        Raises BrokenMedia where no picture of the clip can be decoded, PicturesLate where that takes too long
+        Raises BrokenMedia where no frame of the clip can be decoded, PostersLate where that takes too long
         now, and what ``found`` raises.
         """
         name = file_name(incident.id, EvidenceFileKind.POSTERS)
@@ -145,7 +145,7 @@ class OwnEvidence:
             raise BrokenMedia(problem)
         failures, due_ms = self._late.get(clip, (0, 0.0))
         if now_ms < due_ms:
-            raise PicturesLate(incident.id, (due_ms - now_ms) / 1000)
+            raise PostersLate(incident.id, (due_ms - now_ms) / 1000)
         try:
             return await self._make_posters(incident, store, by)
         except BrokenMedia as error:
@@ -154,7 +154,7 @@ class OwnEvidence:
         except TimeoutError:
             pause_ms = backoff_ms(failures + 1, _LATE_FIRST_MS, _LATE_MOST_MS)
             self._late[clip] = failures + 1, self._context.clock.monotonic_ms() + pause_ms
-            raise PicturesLate(incident.id, pause_ms / 1000) from None
+            raise PostersLate(incident.id, pause_ms / 1000) from None
 
     async def account(self, incident: Incident) -> Account:
         """Returns the incident with the scores around it. Raises EvidenceStoreFailed."""

@@ -93,7 +93,7 @@ class PushBuffer:
         untimed = self.clock.fault is StampFault.FAST
         if untimed or (pts_ms, dts_ms) != (unit.pts_ms, unit.dts_ms):
             unit = replace(unit, pts_ms=pts_ms, dts_ms=dts_ms, untimed=untimed)
-        if self._ring.oldest_ms is None:  # what sounded before is not in the picture's time
+        if self._ring.oldest_ms is None:  # what sounded before is not in the video's time
             self._audio = KeptAudio()
         self._alignment.picture(caller_pts_ms, pts_ms)
         self._ring.append(unit)
@@ -118,11 +118,11 @@ class PushBuffer:
         return _NOTHING
 
     def add_audio(self, audio: Audio) -> Audio:
-        """Takes the next sound, with its times as the caller gave them. Returns it in media time."""
+        """Takes the next audio, with its times as the caller gave them. Returns it in media time."""
         bounded = tuple((bounded_ms(pts_ms), data) for pts_ms, data in audio.units)
         audio = self._alignment.aligned(replace(audio, units=bounded))
         oldest_ms = self._ring.oldest_ms
-        if oldest_ms is None:  # sound alone, so far
+        if oldest_ms is None:  # audio alone, so far
             oldest_ms = max((pts_ms for pts_ms, _ in audio.units), default=0) - self._ring_ms
         self._audio.add_audio(audio, oldest_ms)
         for recording in self.recordings.values():
@@ -171,7 +171,7 @@ class PushBuffer:
         return RingReader(self._ring, back_ms)
 
     def kept(self) -> KeptMedia:
-        """All that is kept for evidence: the units of the ring, and the sound with them."""
+        """All that is kept for evidence: the units of the ring, and the audio with them."""
         return KeptMedia(self._ring.units(), self._audio.audio())
 
     def _is_needed(self, dts_ms: int) -> bool:

@@ -8,7 +8,7 @@ from edge.supervise.kept_media import KeptMedia, size_of, total_size
 
 
 class Recording:
-    """Access units in decoding order and the sound with them, bounded in time and in bytes.
+    """Access units in decoding order and the audio with them, bounded in time and in bytes.
 
     It ends ``after_ms`` after the newest sign of the activity, ``longest_ms`` after the verdict, or before
     the unit that would make it larger than ``clip_bytes``. Times are monotonic milliseconds.
@@ -37,7 +37,7 @@ class Recording:
         self.grown = True
 
     def add_audio(self, audio: Audio) -> None:
-        """Adds the next sound, while the recording goes on. Sound that does not fit is left out: the picture
+        """Adds the next audio, while the recording goes on. Audio that does not fit is left out: the video
         goes on."""
         if not self._full and self.bytes + size_of(audio) <= self._max_bytes:
             self._audio.append(audio)

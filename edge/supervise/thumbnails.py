@@ -23,7 +23,7 @@ from edge.supervise.live_stream import LiveStream
 LOOKED_MS: Final = 5_000.0
 """A page that is open says again within this time what it shows."""
 KEPT_MS: Final = 30_000.0
-"""How long the process and its pictures stay after the last look."""
+"""How long the process and its thumbnails stay after the last look."""
 RISKY_MS: Final = 2_000.0
 """A stream in the alert tier or with a FLAG gets a new frame no earlier than this."""
 CALM_MS: Final = 8_000.0

@@ -48,7 +48,7 @@ class UnwatchableStreams:
         decoding = self._context.in_force.for_publish(stream.publish).decoding
         error = OverBudget(
             f"watching it takes more than {decoding.share:g} of a core (decoding.share; {share:.2f} lately), "
-            "and next to nothing of it can be judged within that: send smaller pictures, fewer frames or a "
+            "and next to nothing of it can be judged within that: send smaller frames, fewer frames or a "
             "simpler codec"
         )
         if decoding.action is Action.CUT:

@@ -27,7 +27,7 @@ from edge.errors import TooShort
 from edge.match import Matcher
 from edge.policy import MatchPolicy, Policy
 from edge.replay import spared
-from edge.stream import FILE_PICTURES, BitrateJump, StreamPipeline, open_media_file
+from edge.stream import FILE_FRAMES, BitrateJump, StreamPipeline, open_media_file
 from edge.tuning.cache import ScoreCache, track_of_bytes, track_to_bytes
 from edge.tuning.track import Track, TrackBuilder
 
@@ -143,7 +143,7 @@ def score_file(path: Path, detector: Detector, policy: Policy) -> Track:
                 _Recording(detector, note),
                 matcher,
                 SystemClock(),
-                largest=FILE_PICTURES,
+                largest=FILE_FRAMES,
             )
 
         alert, calm = pipeline(builder.add_alert), pipeline(builder.add_calm)

@@ -68,7 +68,7 @@ class FrameJobs:
         stream.pipeline.show(stream.sight)
 
     def queue(self, stream: WorkerStream) -> None:
-        """Queues the pictures that decoding has shown."""
+        """Queues the frames that decoding has shown."""
         if stream.sight is not None and stream.sight.came:
             stream.sight.came = False
             due_ms = self._clock.monotonic_ms() + _DUE_BUDGETS * stream.policy.budget_ms
@@ -80,7 +80,7 @@ class FrameJobs:
             self._decide(stream, stream.sight.expire(stream.pipeline.newest_pts_ms), now_ms)
 
     def finish(self, stream: WorkerStream) -> None:
-        """Judges the pictures that wait, as far as they are in time."""
+        """Judges the frames that wait, as far as they are in time."""
         sight, pipeline = stream.sight, stream.pipeline
         if sight is None or pipeline is None:
             return

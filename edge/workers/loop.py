@@ -69,10 +69,10 @@ class WorkerLoop:
         current: CurrentStreamPage,
         clock: Clock,
         connection: socket.socket | None = None,
-        sound: AudioModel | None = None,
+        audio: AudioModel | None = None,
         sight: FrameModel | None = None,
     ) -> None:
-        """``connection`` is the socket that the supervisor's messages come from. ``sound`` and ``sight`` are
+        """``connection`` is the socket that the supervisor's messages come from. ``audio`` and ``sight`` are
         the audio model and the frame model beside the detector."""
         self._settings = settings
         self._detector = detector
@@ -106,7 +106,7 @@ class WorkerLoop:
         )
         say = functools.partial(self._video.say, by_witness=True)
         self._audio = AudioJobs(matcher, self._jobs, self._notices, clock, say)
-        self._audio.model = sound
+        self._audio.model = audio
         self._pictures = FrameJobs(self._jobs, self._notices, self._times, clock, say)
         self._pictures.model = sight
         self._streams_checked_ms = self._tidied_ms = clock.monotonic_ms()
@@ -318,7 +318,7 @@ class WorkerLoop:
         if not self._models.used(swap):
             return
         detector = self._detector = pack.detector
-        self._audio.model, self._pictures.model = pack.sound, pack.sight
+        self._audio.model, self._pictures.model = pack.audio, pack.sight
         for stream in self._streams.values():
             if stream.pipeline is not None:
                 stream.pipeline.set_detector(detector)

@@ -74,7 +74,7 @@ def main(argv: list[str]) -> int:
         current,
         SystemClock(),
         connection,
-        pack.sound,
+        pack.audio,
         pack.sight,
     )
     # Objects that exist now stay. A collection that visits them again takes longer than a job.

@@ -68,7 +68,7 @@ class WorkerStream:
     hearing: StreamHearing | None = None
     """Hears it with the audio model; None while no model does."""
     sight: StreamSight | None = None
-    """Looks at single pictures of it with the frame model; None while no model does."""
+    """Looks at single frames of it with the frame model; None while no model does."""
     heard_ms: float = -1.0
     """Monotonic time at which the newest audio came."""
     audio_wanted: bool = False

@@ -1,4 +1,4 @@
-"""Decodes every clip once, and keeps the pictures for its samples on disk."""
+"""Decodes every clip once, and keeps the frames for its samples on disk."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from models.train.sampling import DELTA_MS, closest
 CACHE = Path(os.environ.get("EDGE_TRAIN_CACHE", Path(__file__).with_name(".cache")))
 PLANE = 512
 SHORT_SIDE = 280
-"""The detector's plane is 512 × 512. The picture in it has 280 pixels on its shorter side."""
+"""The detector's plane is 512 × 512. The frame in it has 280 pixels on its shorter side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Pictures:
     pts_ms: NDArray[np.int64]
 
 
-def decode_pictures(path: Path) -> Pictures:
+def decode_frames(path: Path) -> Pictures:
     """Decodes the frames closest to 0, δ, 2 δ … as in the detector's plane, but without its bars.
 
     A clip that changes its resolution ends there.
@@ -56,12 +56,12 @@ def decode_pictures(path: Path) -> Pictures:
 
 
 def cached_pictures(key: str, path: Path) -> Pictures:
-    """The same as :func:`decode_pictures`, from disk if an earlier run stored the clip."""
+    """The same as :func:`decode_frames`, from disk if an earlier run stored the clip."""
     folder = CACHE / f"pictures-{PLANE}-{SHORT_SIDE}"
     folder.mkdir(parents=True, exist_ok=True)
     stored, times = folder / f"{key}.npy", folder / f"{key}.pts.npy"
     if not times.exists():
-        decoded = decode_pictures(path)
+        decoded = decode_frames(path)
         np.save(stored, decoded.pictures)
         part = times.with_name(f"{key}.part.npy")
         np.save(part, decoded.pts_ms)

@@ -49,7 +49,7 @@ def beliefs(live: Values, policy: BeliefPolicy) -> Values:
     belief = Belief(policy)
     return np.array(
         [
-            belief.add(index * STEP_MS, float(score), min(index + 1, WINDOW_SAMPLES))
+            belief.add_window(index * STEP_MS, float(score), min(index + 1, WINDOW_SAMPLES))
             for index, score in enumerate(live)
         ]
     )

@@ -16,7 +16,7 @@ MIXED_AUC = 0.95
 MIXED_RECALL = 0.90
 INT8_LOSS = 0.01
 SHAKE_LOSS = 0.02
-"""AUC that simulated hand shake may cost. Steadying removes only a shift between two pictures."""
+"""AUC that simulated hand shake may cost. Steadying removes only a shift between two frames."""
 
 
 @dataclass(frozen=True, slots=True)

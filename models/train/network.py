@@ -20,8 +20,8 @@ EMBEDDING = 112 + 192 + 1280
 class Differences(nn.Module):
     """uint8 ``(N, 3, H, W)`` at t-δ, t, t+δ → float ``(N, 3, H, W)``, normalised for the backbone.
 
-    The channels are the changes from first to second, first to third, and second to third picture. The
-    network never sees a picture itself: appearance leaks between clips of one camera, but motion
+    The channels are the changes from first to second, first to third, and second to third frame. The
+    network never sees a frame itself: appearance leaks between clips of one camera, but motion
     generalises.
     """
 

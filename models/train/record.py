@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge.detect import default_model_directory, read_pack
-from edge.detect.audio.recorded_audio import sound_scores
+from edge.detect.audio.recorded_audio import audio_scores
 from edge.detect.loaded_pack import LoadedPack
 from edge.detect.manifest import MotionSpec
 from edge.detect.pack_files import MANIFEST_NAME, SCHEMA, PackManifest, parse_manifest
 from edge.detect.recorded import drawn_scores, recorded_logits, window_logits
-from edge.detect.sight.recorded_frames import picture_scores
+from edge.detect.sight.recorded_frames import frame_scores
 from edge.detect.witness_specs import WitnessSpec
 
 PACK: Final = "edge-gate"
@@ -75,10 +75,10 @@ def record(directory: Path, only: str = "") -> None:
     scores = drawn_scores(pack.detector.manifest, pack.detector.infer)
     windows = window_logits(pack.detector.manifest, scores)
     values[pack.detector.manifest.name] = {"recorded": recorded_logits(scores), "recorded_windows": windows}
-    if pack.sound is not None:
-        values[pack.sound.spec.name] = {"recorded": sound_scores(pack.sound.spec, pack.sound.infer)}
+    if pack.audio is not None:
+        values[pack.audio.spec.name] = {"recorded": audio_scores(pack.audio.spec, pack.audio.infer)}
     if pack.sight is not None:
-        values[pack.sight.spec.name] = {"recorded": picture_scores(pack.sight.spec, pack.sight.infer)}
+        values[pack.sight.spec.name] = {"recorded": frame_scores(pack.sight.spec, pack.sight.infer)}
     write_manifest_file(directory, _with(manifest, {name: values.get(name, {}) for name in blank}))
 
 

@@ -12,9 +12,9 @@ from models.train.index import DATA, SEED, Clip
 from models.train.sampling import triples
 
 SIZE = 224
-"""Side of the crop: four fifths of the picture's shorter side."""
+"""Side of the crop: four fifths of the frame's shorter side."""
 SHAKE = 3
-"""Standard deviation of a simulated hand's shift between two pictures, in pixels."""
+"""Standard deviation of a simulated hand's shift between two frames, in pixels."""
 
 
 def clip_samples(clip: Clip, shake: bool = False) -> NDArray[np.uint8]:
@@ -25,9 +25,9 @@ def clip_samples(clip: Clip, shake: bool = False) -> NDArray[np.uint8]:
 
 
 def shaken(pictures: NDArray[np.uint8], key: str) -> NDArray[np.uint8]:
-    """Crops each picture at a random place, as if a hand held the camera.
+    """Crops each frame at a random place, as if a hand held the camera.
 
-    uint8 ``(N, h, w)`` → ``(N, h - 2 m, w - 2 m)``. Between two pictures the shift is ``SHAKE`` pixels (σ)
+    uint8 ``(N, h, w)`` → ``(N, h - 2 m, w - 2 m)``. Between two frames the shift is ``SHAKE`` pixels (σ)
     in each direction. The same ``key`` gives the same shake.
     """
     _, height, width = pictures.shape
@@ -45,13 +45,13 @@ def shaken(pictures: NDArray[np.uint8], key: str) -> NDArray[np.uint8]:
 
 
 def motion(crops: NDArray[np.uint8]) -> float:
-    """Motion in crops ``(S, 3, h, w)``: mean change in grey levels from first to last picture."""
+    """Motion in crops ``(S, 3, h, w)``: mean change in grey levels from first to last frame."""
     first, last = crops[:, 0].astype(np.int16), crops[:, 2].astype(np.int16)
     return float(np.abs(last - first).mean())
 
 
 def seen(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The graph's input for three pictures ``(3, h, w)``, as the detector makes it."""
+    """The graph's input for three frames ``(3, h, w)``, as the detector makes it."""
     return focus(steady(pictures), SIZE)
 
 

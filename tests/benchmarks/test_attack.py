@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks._attack_media import SOUND_RATE, Programme, first_loud_ms
+from benchmarks._attack_media import AUDIO_RATE, Programme, first_loud_ms
 from benchmarks.attack import Case, Outcome, report
 
 
@@ -37,6 +37,6 @@ def test_figures_are_of_what_came_after_the_first_shot() -> None:
 
 
 def test_the_first_shot_is_where_it_gets_loud() -> None:
-    sound = np.full(2 * SOUND_RATE, 0.001, np.float32)
-    sound[SOUND_RATE : SOUND_RATE + 800] = 0.5
+    sound = np.full(2 * AUDIO_RATE, 0.001, np.float32)
+    sound[AUDIO_RATE : AUDIO_RATE + 800] = 0.5
     assert first_loud_ms(sound) == 1_000

@@ -24,7 +24,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_video(tmp_path_factory.mktemp("clip") / "clip.mp4", frames=4)
 
 
-def write_picture(path: Path, number: int) -> None:
+def write_image(path: Path, number: int) -> None:
     with av.open(str(path), "w", format="image2", options={"update": "1"}) as media:
         stream = media.add_stream("png", rate=1)
         stream.width, stream.height, stream.pix_fmt = 256, 144, "gray"
@@ -44,7 +44,7 @@ def drop(folder: Path, clip: Path) -> Path:
     (folder / "deep").mkdir(parents=True)
     shutil.copy(clip, folder / "clip")
     shutil.copy(clip, folder / "copy.mp4")
-    write_picture(folder / "deep" / "still.png", 40)
+    write_image(folder / "deep" / "still.png", 40)
     (folder / "notes.txt").write_text("not a video\n")
     os.mkfifo(folder / "pipe.mp4")
     (folder / "loop").symlink_to(folder)
@@ -66,7 +66,7 @@ def test_a_folder_is_added_and_the_rest_is_listed(tmp_path: Path, clip: Path) ->
         "loop": "linked_folder",
     }
     # What came later is added, and what is there is no error.
-    write_picture(folder / "late.png", 55)
+    write_image(folder / "late.png", 55)
     code, said = add(folder)
     assert code == 0
     assert [Path(one["path"]).name for one in said["added"]] == ["late.png"]
@@ -78,7 +78,7 @@ def test_media_that_cannot_be_added_is_a_failure_and_the_rest_is_added(tmp_path:
     folder.mkdir()
     shutil.copy(clip, folder / "good.mp4")
     (folder / "torn.mp4").write_bytes(clip.read_bytes()[:500])
-    write_picture(folder / "black.png", -1)
+    write_image(folder / "black.png", -1)
     code, said = add(folder)
     assert code == 1
     assert [Path(one["path"]).name for one in said["added"]] == ["good.mp4"]

@@ -23,7 +23,7 @@ def run(*arguments: str) -> tuple[int, Any]:
 
 
 def write_clip(path: Path, amplitude: int, frames: int = 45) -> None:
-    """A textured picture with a square that jumps about by ``amplitude`` pixels."""
+    """A textured frame with a square that jumps about by ``amplitude`` pixels."""
     random = np.random.default_rng(amplitude)
     background = random.integers(90, 160, (120, 160, 3), dtype=np.uint8).repeat(2, 0).repeat(2, 1)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ from edge.detect.importing.joined_pack import join_pack
 from edge.detect.loaded_pack import LoadedPack
 from edge.domain import Action
 from edge.errors import InvalidInput
-from tests.detect.audio.tiny_sound_model import tiny_sound_onnx, tiny_spec
+from tests.detect.audio.tiny_audio_model import tiny_audio_onnx, tiny_spec
 from tests.detect.importing.test_yamnet import small_form, spectra_form
 
 if not os.environ.get("CI"):  # there nothing may be missing
@@ -45,8 +45,8 @@ def test_it_makes_a_pack_that_a_worker_loads(published: Path, tmp_path: Path) ->
     assert (said["form"], said["directory"]) == ("log_mel", str(tmp_path / "pack"))
     loaded = LoadedPack.load(tmp_path / "pack")
     assert loaded.digest == said["digest"]
-    assert loaded.sound is not None
-    assert loaded.sound.categories == ("gunfire", "explosion", "scream")
+    assert loaded.audio is not None
+    assert loaded.audio.categories == ("gunfire", "explosion", "scream")
     assert sorted(os.listdir(tmp_path)) == ["pack"]
     policy = policy_for(read_pack(tmp_path / "pack").manifest)
     alone = {name: part.alone for name, part in policy.categories.items()}
@@ -66,11 +66,11 @@ def test_people_are_told_how_to_go_on(published: Path, tmp_path: Path) -> None:
 
 
 def test_another_audio_model_is_replaced(published: Path, tmp_path: Path) -> None:
-    content = tiny_sound_onnx()
+    content = tiny_audio_onnx()
     base = join_pack(
         read_pack(default_model_directory()), tiny_spec(content=content), content, tmp_path / "base"
     )
-    assert [model.name for model in base.manifest.sounds] == ["tiny"]
+    assert [model.name for model in base.manifest.audio] == ["tiny"]
     code, output = imported(published, tmp_path / "pack", "--pack", str(tmp_path / "base"), "--json")
     assert code == 0, output
     assert [name for name in json.loads(output)["models"] if name.startswith("audio")] == ["audio yamnet"]
@@ -106,7 +106,7 @@ def test_a_missing_file_and_a_full_folder_are_refused(published: Path, tmp_path:
     assert code != 0
     assert "not empty" in " ".join(output.split())
     assert (tmp_path / "pack" / "mine").read_text() == "kept"
-    content, shipped = tiny_sound_onnx(), read_pack(default_model_directory())
+    content, shipped = tiny_audio_onnx(), read_pack(default_model_directory())
     with pytest.raises(InvalidInput, match="--into"):
         join_pack(shipped, tiny_spec(content=content), content, tmp_path / "pack")
 
@@ -121,7 +121,7 @@ def own(file: Path, entry: Path, into: Path) -> tuple[int, str]:
 @pytest.fixture
 def tiny(tmp_path: Path) -> tuple[Path, dict[str, Any]]:
     """An audio model of one's own, and what a manifest says of it."""
-    content = tiny_sound_onnx()
+    content = tiny_audio_onnx()
     (tmp_path / "own.onnx").write_bytes(content)
     entry = json.loads(tiny_spec(content=content).model_dump_json(exclude={"model", "recorded"}))
     return tmp_path / "own.onnx", entry
@@ -136,9 +136,9 @@ def test_a_model_of_ones_own_joins_the_shipped_pack(
     assert code == 0, output
     assert json.loads(output)["models"] == ["motion fight-lite0", "frame firearm-lite0", "audio tiny"]
     loaded = LoadedPack.load(tmp_path / "pack")
-    assert loaded.sound is not None
-    assert loaded.sound.spec.model.file == "own.onnx"
-    assert set(loaded.sound.missed_by().values()) == {0.0}
+    assert loaded.audio is not None
+    assert loaded.audio.spec.model.file == "own.onnx"
+    assert set(loaded.audio.missed_by().values()) == {0.0}
 
 
 @pytest.mark.parametrize(

@@ -227,7 +227,7 @@ def test_ctrl_c_keeps_what_was_scored(shared: Path, listed: Path, tmp_path: Path
 
 @pytest.fixture(scope="module")
 def sounds(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A few recordings of sound alone, in folders that label them."""
+    """A few recordings of audio alone, in folders that label them."""
     folder = tmp_path_factory.mktemp("sounds")
     rows = list(csv.DictReader((shared / "data" / "sounds" / "sounds.csv").open()))
     for label, sublabel in (("calm", "speech"), ("gunfire", "M249")):
@@ -238,7 +238,7 @@ def sounds(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_category_of_sound_is_tuned_on_recordings_of_sound(sounds: Path, tmp_path: Path) -> None:
+def test_a_category_of_audio_is_tuned_on_recordings_of_audio(sounds: Path, tmp_path: Path) -> None:
     file = tmp_path / "policy.json"
     file.write_text(default_policy(default_model_directory()).model_dump_json())
     flags = ("--category", "gunfire", "--policy", str(file), "--apply", "--force")

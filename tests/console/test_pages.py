@@ -62,7 +62,7 @@ async def test_a_queue_of_many_pages_has_every_incident_that_waits(tmp_path: Pat
         assert shown.count('class="job') == 50
 
 
-async def test_who_looks_at_pictures_has_the_queue_read_no_more_often(tmp_path: Path) -> None:
+async def test_who_looks_at_frames_has_the_queue_read_no_more_often(tmp_path: Path) -> None:
     async with console(tmp_path) as (bench, browser):
         incident_id = await flagged(bench)
         await browser.get("/queue")

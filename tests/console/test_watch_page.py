@@ -81,7 +81,7 @@ async def test_what_is_watched_ends_with_the_session_and_with_the_day(tmp_path: 
         assert "<video" not in (await browser.get(path)).text
 
 
-async def test_pictures_are_made_for_an_open_page_alone(tmp_path: Path) -> None:
+async def test_frames_are_made_for_an_open_page_alone(tmp_path: Path) -> None:
     async with console(tmp_path) as (bench, browser):
         bench.pullers.open_at_once = False
         stream_id, _ = await live(bench)

@@ -37,7 +37,7 @@ def timed(windows: list[Window]) -> list[Window]:
 
 def beliefs(spec: BeliefPolicy, windows: list[Window]) -> list[float]:
     belief = Belief(spec)
-    return [belief.add(*window) for window in timed(windows)]
+    return [belief.add_window(*window) for window in timed(windows)]
 
 
 @given(SPECS, WINDOWS, st.data())
@@ -97,7 +97,7 @@ def test_a_belief_stays_between_what_was_said(spec: BeliefPolicy, windows: list[
 def test_it_keeps_the_same_few_numbers_for_ever(spec: BeliefPolicy, windows: list[Window]) -> None:
     belief = Belief(spec)
     for window in timed(windows):
-        belief.add(*window)
+        belief.add_window(*window)
         held = {name: value for name, value in vars(belief).items() if value is not spec}
         assert all(value is None or isinstance(value, int | float) for value in held.values())
         assert len(held) == 6
@@ -109,8 +109,8 @@ def test_a_time_that_goes_back_starts_anew(
 ) -> None:
     belief = Belief(spec)
     for at, score, samples in timed(before):
-        belief.add(at + 1_000_000, score, samples)
-    assert [belief.add(*window) for window in timed(after)] == beliefs(spec, after)
+        belief.add_window(at + 1_000_000, score, samples)
+    assert [belief.add_window(*window) for window in timed(after)] == beliefs(spec, after)
 
 
 @given(WINDOWS)
@@ -128,13 +128,13 @@ def test_one_high_window_is_not_believed_and_seconds_of_them_are() -> None:
 def test_a_belief_knows_since_when() -> None:
     belief = Belief(SPEC)
     for at in range(0, 2000, 200):
-        belief.add(at, 0.02, 10)
+        belief.add_window(at, 0.02, 10)
         assert belief.begin_pts_ms is None
     for at in range(2000, 5000, 200):
-        belief.add(at, 0.95, 10)
+        belief.add_window(at, 0.95, 10)
     assert belief.begin_pts_ms == 1801, "after the last window that spoke against it"
     assert belief.windows == 15
-    belief.add(0, 0.95, 10)
+    belief.add_window(0, 0.95, 10)
     assert belief.score == Belief(SPEC).score, "a time that goes back starts anew"
 
 

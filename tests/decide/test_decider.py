@@ -60,7 +60,7 @@ def test_what_can_only_flag_holds_nothing_back() -> None:
 
 
 @pytest.mark.parametrize("games", [False, True])
-def test_sound_that_never_cuts_in_games_holds_nothing_back_there(games: bool) -> None:
+def test_audio_that_never_cuts_in_games_holds_nothing_back_there(games: bool) -> None:
     decider = Decider(policy(games=games, categories={"gunfire": FIGHT}))
     heard = [
         replace(detect(0.6 if at == 0 else 0.9, at, "gunfire"), kind=ModelKind.AUDIO)
@@ -284,7 +284,7 @@ def test_what_goes_on_after_its_flag_is_said_with_each_sample() -> None:
     ]
 
 
-def test_known_sound_and_footage_that_only_flag_go_on() -> None:
+def test_known_audio_and_footage_that_only_flag_go_on() -> None:
     decider = Decider(policy())
     heard = [decider.decide((sound(t),), t).going_on for t in range(3)]
     assert [len(each) for each in heard] == [0, 1, 1]
@@ -410,7 +410,7 @@ def sound(pts_ms: int, entry: str = "e1", at_most: Action = Action.CUT) -> Signa
     return Signal(SignalSource.AUDIO, "known", pts_ms, 0.95, entry=entry, at_most=at_most)
 
 
-def test_known_sound_asks_for_a_person_once_an_entry() -> None:
+def test_known_audio_asks_for_a_person_once_an_entry() -> None:
     decider = Decider(policy())
     decisions = [decider.decide((sound(t, entry),), t) for t, entry in enumerate(("a", "a", "b", "a"))]
     assert actions(decisions) == "fpfp"
@@ -428,13 +428,13 @@ def test_known_sound_asks_for_a_person_once_an_entry() -> None:
         ("flag", Action.CUT, "f"),
     ],
 )
-def test_the_policy_says_what_known_sound_asks_for(asked: str, at_most: Action, done: str) -> None:
+def test_the_policy_says_what_known_audio_asks_for(asked: str, at_most: Action, done: str) -> None:
     decider = Decider(policy(match={"sound_action": asked}))
     assert actions([decider.decide((sound(0, at_most=at_most),), 0)]) == done
     off = Decider(policy(match={"sound_action": asked, "enabled": False}))
     assert actions([off.decide((sound(0, at_most=at_most),), 0)]) == "p"
 
 
-def test_a_flag_for_sound_does_not_take_the_place_of_the_cut_for_the_picture() -> None:
+def test_a_flag_for_audio_does_not_take_the_place_of_the_cut_for_the_frame() -> None:
     decider = Decider(policy())
     assert actions([decider.decide((sound(0),), 0), decider.decide((match(1),), 1, near_match=True)]) == "fc"

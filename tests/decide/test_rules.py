@@ -65,7 +65,7 @@ def test_a_scream_alone_is_never_acted_on() -> None:
     }
 
 
-def test_sound_that_is_judged_late_still_counts() -> None:
+def test_audio_that_is_judged_late_still_counts() -> None:
     found = run(Decider(policy()), heard("firearm", 13_000, 0.9), heard("gunfire", 12_000, 0.9))
     assert found[-1].action is Action.CUT
 
@@ -129,7 +129,7 @@ def _near(signals: list[Signal], needs: dict[str, float]) -> bool:
 
 
 @given(TIMED, st.booleans())
-def test_games_are_never_cut_by_sound(found: list[tuple[str, int, float]], bare: bool) -> None:
+def test_games_are_never_cut_by_audio(found: list[tuple[str, int, float]], bare: bool) -> None:
     """Not by the default rules, and not by one that forgets `not_in` or a category that cuts alone."""
     alone = {name: GUNFIRE.model_copy(update={"alone": Action.CUT, "cut_at": 0.7}) for name in KINDS}
     rules = [rule.model_copy(update={"not_in": ()}) for rule in Policy().rules] if bare else Policy().rules

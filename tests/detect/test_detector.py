@@ -44,7 +44,7 @@ def test_infer_gives_finite_embedding_and_probability(detector: Detector) -> Non
 
 
 def test_brightness_alone_is_invisible(detector: Detector) -> None:
-    """The graph sees change only. Any two still pictures score the same."""
+    """The graph sees change only. Any two still frames score the same."""
     dark = np.zeros((3, *detector.input_size), dtype=np.uint8)
     bright = np.full_like(dark, 200)
     np.testing.assert_array_equal(detector.infer(dark).embedding, detector.infer(bright).embedding)

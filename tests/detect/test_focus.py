@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from edge.detect import PlaneScaler
 from edge.detect.focus import densest, focus, motion_map
-from edge.detect.plane import picture_size
+from edge.detect.plane import frame_size
 
 
 def textured(height: int, width: int) -> np.ndarray:
@@ -31,7 +31,7 @@ def test_crop_is_around_what_moves() -> None:
     np.testing.assert_array_equal(cut, pictures[:, top : top + 224, left : left + 224])
 
 
-def test_a_flash_of_the_whole_picture_is_no_place() -> None:
+def test_a_flash_of_the_whole_frame_is_no_place() -> None:
     """If all blocks change alike, nothing stands out, and the crop is the centre."""
     pictures = np.stack([np.full((280, 498), level, dtype=np.uint8) for level in (10, 200, 60)])
     assert not motion_map(pictures).any()
@@ -45,7 +45,7 @@ def test_a_flash_of_the_whole_picture_is_no_place() -> None:
     size=st.sampled_from([32, 64, 224]),
     seed=st.integers(0, 5),
 )
-def test_any_picture_gives_a_crop(height: int, width: int, size: int, seed: int) -> None:
+def test_any_frame_gives_a_crop(height: int, width: int, size: int, seed: int) -> None:
     pictures = np.random.default_rng(seed).integers(1, 256, (3, height, width), dtype=np.uint8)
     cut = focus(pictures, size)
     assert cut.shape == (3, size, size)
@@ -76,12 +76,12 @@ def test_densest_by_trying_every_place(seed: int, side: int) -> None:
         (64, 64, (280, 280)),
     ],
 )
-def test_picture_keeps_its_aspect(height: int, width: int, wanted: tuple[int, int]) -> None:
+def test_frame_keeps_its_aspect(height: int, width: int, wanted: tuple[int, int]) -> None:
     black = av.VideoFrame.from_ndarray(np.zeros((height, width, 3), dtype=np.uint8), format="rgb24")
     scaler = PlaneScaler(512, 512, 280)
     plane = scaler.plane(black.reformat(format="yuv420p"))
     assert plane.shape == (512, 512)
-    assert picture_size(plane) == wanted
+    assert frame_size(plane) == wanted
     assert scaler.picture(black).shape == wanted
     assert not plane[wanted[0] :].any()
     assert not plane[:, wanted[1] :].any()

@@ -81,7 +81,7 @@ def test_rate_upper_bound() -> None:
     assert rate_upper_bound(0, 0.0) == math.inf
 
 
-def test_plots_are_pictures(tmp_path: Path) -> None:
+def test_plots_are_frames(tmp_path: Path) -> None:
     labels, scores = [True, True, False, False], [0.9, 0.4, 0.6, 0.1]
     written = draw(tmp_path / "plots", labels, scores, {"long": [[0.0, 0.1], [0.2, 0.5]]})
     assert {path.name for path in written} == {"roc.png", "pr.png", "calibration.png", "time.png"}

@@ -70,7 +70,7 @@ def parsed(values: dict[str, Any]) -> PackManifest:
 def test_a_pack_lists_its_models_and_their_categories() -> None:
     manifest = parsed(pack(audio(), frame()))
     assert manifest.categories == ("gunfire", "scream", "firearm")
-    assert [model.name for model in manifest.sounds + manifest.frames] == ["hears", "sees"]
+    assert [model.name for model in manifest.audio + manifest.frames] == ["hears", "sees"]
     assert manifest.motion is None
 
 

@@ -47,7 +47,7 @@ def test_what_moves_against_the_pan_remains() -> None:
     assert (motion > 0).mean() < 0.1
 
 
-def test_a_still_camera_gives_the_pictures_themselves() -> None:
+def test_a_still_camera_gives_the_frames_themselves() -> None:
     pictures = np.stack([scene(280, 498)] * 3)
     pictures[1, 50:130, 60:100] = 20
     pictures[2, 50:130, 90:130] = 20
@@ -56,7 +56,7 @@ def test_a_still_camera_gives_the_pictures_themselves() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(height=st.integers(1, 160), width=st.integers(1, 160), seed=st.integers(0, 9))
-def test_any_picture_is_survived(height: int, width: int, seed: int) -> None:
+def test_any_frame_is_survived(height: int, width: int, seed: int) -> None:
     pictures = np.random.default_rng(seed).integers(1, 256, (3, height, width), dtype=np.uint8)
     steadied = steady(pictures)
     assert steadied.ndim == 3

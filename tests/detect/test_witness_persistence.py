@@ -14,7 +14,7 @@ RULE = KOfN(k=2, n=5)
 
 
 def persistence(**rules: KOfN) -> WitnessPersistence:
-    return WitnessPersistence(rules, ModelKind.AUDIO, STEP_MS, "windows of sound")
+    return WitnessPersistence(rules, ModelKind.AUDIO, STEP_MS, "windows of audio")
 
 
 def window(number: int) -> Stretch:
@@ -50,7 +50,7 @@ def test_nothing_is_said_of_silence() -> None:
     assert played([None] * 9) == [None] * 9
 
 
-def test_sound_that_ends_is_over() -> None:
+def test_audio_that_ends_is_over() -> None:
     judge = persistence(gunfire=RULE, scream=KOfN(k=1, n=1))
     assert judge.settle(5) == ()
     judge.add_scores(window(0), {"gunfire": 0.9, "scream": 0.4})

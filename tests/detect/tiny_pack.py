@@ -1,4 +1,4 @@
-"""A pack for tests: the shipped motion model beside the tiny models of sound and single pictures."""
+"""A pack for tests: the shipped motion model beside the tiny models of audio and single frames."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 from edge.detect import default_model_directory, read_pack
 from edge.detect.manifest import ModelFile
 from edge.detect.pack_files import MANIFEST_NAME, PackManifest
-from tests.detect.audio.tiny_sound_model import tiny_sound_onnx, tiny_spec
+from tests.detect.audio.tiny_audio_model import tiny_audio_onnx, tiny_spec
 from tests.detect.sight.tiny_frame_model import tiny_frame_onnx, tiny_frame_spec
 
 
 def tiny_pack(folder: Path, *, sight: bool = False) -> Path:
     """Writes the pack to a new folder. With ``sight`` it has a frame model, too."""
     shipped = read_pack(default_model_directory())
-    motion, sound, picture = shipped.motion, tiny_sound_onnx(), tiny_frame_onnx()
+    motion, sound, picture = shipped.motion, tiny_audio_onnx(), tiny_frame_onnx()
     seen = tiny_frame_spec(content=picture)
     seen = seen.model_copy(
         update={

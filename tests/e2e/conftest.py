@@ -23,7 +23,7 @@ PATTERN = "mandelbrot=size=640x360:rate=25:start_scale=3:end_scale=0.02:end_pts=
 
 @pytest.fixture(scope="module")
 def pattern(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four seconds of a picture that no stranger shows."""
+    """Four seconds of a video that no stranger shows."""
     require(shutil.which("ffmpeg") is not None, "ffmpeg")
     path = tmp_path_factory.mktemp("pattern") / "pattern.mp4"
     encode = ["-t", "4", "-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-pix_fmt", "yuv420p"]

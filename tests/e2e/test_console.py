@@ -116,7 +116,7 @@ def _appeal(gate: GateProcess, incident: str) -> None:
 
 
 def seen_live(page: Any) -> str:
-    """Watches the stream whose page is open until its picture moves. Returns the page's address."""
+    """Watches the stream whose page is open until its video moves. Returns the page's address."""
     page.wait_for_selector("#show")
     page.wait_for_selector("text=This is live and may show: Known footage.")
     assert page.evaluate("document.querySelector('video').src") == "", "nothing plays by itself"
@@ -141,7 +141,7 @@ def seen_live(page: Any) -> str:
 
 
 def accessible_live(page: Any, gate: GateProcess, live: str) -> None:
-    """The pages of a live stream, and its picture also in Arabic."""
+    """The pages of a live stream, and its video also in Arabic."""
     accessible(page, gate, f"http://{gate.http}/console/live", live, f"{live}/cut", f"{live}/block")
     page.goto(f"http://{gate.http}/console/language/ar")
     page.goto(live)

@@ -1,4 +1,4 @@
-"""Gunfire in the sound of a live stream: real processes, a contained worker, and a clip to be heard."""
+"""Gunfire in the audio of a live stream: real processes, a contained worker, and a clip to be heard."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def programme(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def armed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same sound under a bright picture, which is a firearm to the tiny model."""
+    """The same audio under bright video, which is a firearm to the tiny model."""
     path = tmp_path_factory.mktemp("programme") / "armed.flv"
     return write_sounding(path, bursts(SECONDS, SHOTS), brightness=240)
 
@@ -122,7 +122,7 @@ def test_gunfire_is_flagged_and_can_be_heard(gate: GateProcess, programme: Path)
     assert "cannot import" not in gate.log()
 
 
-def test_pulls_bring_their_sound(gate: GateProcess, programme: Path) -> None:
+def test_pulls_bring_their_audio(gate: GateProcess, programme: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, grpc.insecure_channel(gate.grpc) as channel:
         stub = gate_pb2_grpc.GateStub(channel)
         serving = (listener, programme.read_bytes(), 3.0)
@@ -138,12 +138,12 @@ def test_pulls_bring_their_sound(gate: GateProcess, programme: Path) -> None:
     assert flag.signals[0].detail
 
 
-def test_a_pull_without_a_picture_is_heard_where_policy_lets_it_go_on(
+def test_a_pull_without_a_frame_is_heard_where_policy_lets_it_go_on(
     gate: GateProcess, tmp_path: Path
 ) -> None:
     late = [18 + n / 10 for n in range(12)]
     programme = write_sounding(tmp_path / "programme.flv", bursts(24, late))
-    radio = sound_alone(programme, tmp_path / "radio.flv")
+    radio = audio_alone(programme, tmp_path / "radio.flv")
     with socket.create_server(("127.0.0.1", 0)) as listener, grpc.insecure_channel(gate.grpc) as channel:
         stub = gate_pb2_grpc.GateStub(channel)
         serving = (listener, radio.read_bytes(), 14.0)
@@ -161,7 +161,7 @@ def test_a_pull_without_a_picture_is_heard_where_policy_lets_it_go_on(
     assert heard_at(Path(incident.evidence_path)), "a person can hear it"
 
 
-def sound_alone(programme: Path, path: Path) -> Path:
+def audio_alone(programme: Path, path: Path) -> Path:
     with av.open(str(programme)) as media, av.open(str(path), "w") as out:
         sound = out.add_stream_from_template(media.streams.audio[0])
         for packet in media.demux(audio=0):

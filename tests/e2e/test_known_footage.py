@@ -80,7 +80,7 @@ def test_known_footage_is_cut_although_it_is_mirrored_and_letterboxed(known: Pat
     assert cut["pts_ms"] <= 3000
 
 
-def test_known_sound_under_another_picture_is_flagged(tmp_path: Path) -> None:
+def test_known_audio_under_another_frame_is_flagged(tmp_path: Path) -> None:
     require(shutil.which("ffmpeg") is not None, "ffmpeg")
     require(available(), "libchromaprint1")
     known = write_clip(tmp_path / "known.mp4", melody(1, 14), seed=1, seconds=14)

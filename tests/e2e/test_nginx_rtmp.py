@@ -166,7 +166,7 @@ async def publishes_again(gate: GateProcess, nginx: NginxRtmp, programme: Path) 
 
 
 async def send_calm(publisher: PublishesAgain, programme: Path) -> None:
-    """Repeats the first pictures of the programme until the connection is closed."""
+    """Repeats the first frames of the programme until the connection is closed."""
     messages = [message for message in flv_messages(programme) if message.timestamp < CALM_MS // 2]
     started = time.monotonic()
     for number in itertools.count():
@@ -184,6 +184,6 @@ def kept_out(gate: GateProcess, url: str, programme: Path) -> bool:
 
 
 def pictures(path: Path) -> list[int]:
-    """Presentation times of all pictures that decode, in milliseconds."""
+    """Presentation times of all frames that decode, in milliseconds."""
     with av.open(str(path)) as container:
         return [round((frame.time or 0) * 1000) for frame in container.decode(video=0)]

@@ -127,6 +127,6 @@ def _incident(gate: GateProcess) -> operator_pb2.Incident:
 
 
 def _pictures(path: Path) -> list[int]:
-    """Presentation times of all pictures that decode, in milliseconds."""
+    """Presentation times of all frames that decode, in milliseconds."""
     with av.open(str(path)) as container:
         return [round((frame.time or 0) * 1000) for frame in container.decode(video=0)]

@@ -1,4 +1,4 @@
-"""Encoded sound for tests: bursts of noise in silence, so that a test can find each again by ear."""
+"""Encoded audio for tests: bursts of noise in silence, so that a test can find each again by ear."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def bursts(seconds: float, at_s: Sequence[float], rate: int = RATE) -> npt.NDArr
     return np.clip(sound, -1, 1)
 
 
-def encoded_sound(
+def encoded_audio(
     sound: npt.NDArray[np.float32], codec: str = "aac", *, begin_ms: int = 0, a_message: int = 22
 ) -> list[Audio]:
     """The messages that a caller sends. Times begin at ``begin_ms``."""
@@ -58,7 +58,7 @@ def encoded_sound(
 
 
 def heard_at(path: Path) -> list[float]:
-    """When sound begins after silence in a file, in seconds of its own time. Empty where it has no sound."""
+    """When audio begins after silence in a file, in seconds of its own time. Empty where it has no audio."""
     levels: dict[int, float] = {}
     with av.open(str(path)) as media:
         if not media.streams.audio:
@@ -78,7 +78,7 @@ def heard_at(path: Path) -> list[float]:
 def write_sounding(
     path: Path, sound: npt.NDArray[np.float32], *, fps: int = 15, brightness: int | None = None
 ) -> Path:
-    """A file with this sound, and a calm picture of the same length: noise, or grey of one brightness.
+    """A file with this sound, and calm video of the same length: noise, or grey of one brightness.
     Keyframes are a second apart."""
     with av.open(str(path), "w") as out:
         video = out.add_stream("libx264", rate=fps, options={"preset": "ultrafast", "tune": "zerolatency"})

@@ -19,7 +19,7 @@ from edge.errors import BrokenMedia
 from edge.evidence import EvidenceClip, write_clip
 from edge.stream.synthetic import EncodedMedia, encode
 from tests.conftest import require
-from tests.evidence.sounds import ENCODERS, bursts, encoded_sound, heard_at
+from tests.evidence.sounds import ENCODERS, bursts, encoded_audio, heard_at
 
 BEGIN_MS = 70_000
 
@@ -37,7 +37,7 @@ def at_begin(media: EncodedMedia) -> tuple[AccessUnit, ...]:
 
 @cache
 def sound(codec: str) -> tuple[Audio, ...]:
-    return tuple(encoded_sound(bursts(6, [1, 2.5, 4]), codec, begin_ms=BEGIN_MS))
+    return tuple(encoded_audio(bursts(6, [1, 2.5, 4]), codec, begin_ms=BEGIN_MS))
 
 
 def clip(folder: Path, audio: Sequence[Audio], media: EncodedMedia | None = None) -> EvidenceClip:
@@ -52,14 +52,14 @@ def frames_shown(path: Path) -> int:
 
 @pytest.mark.parametrize("codec", list(ENCODERS))
 @pytest.mark.parametrize("shown", list(Codec))
-def test_every_sound_beside_every_picture(codec: str, shown: Codec, tmp_path: Path) -> None:
+def test_every_audio_beside_every_frame(codec: str, shown: Codec, tmp_path: Path) -> None:
     written = clip(tmp_path, sound(codec), picture(shown))
     assert heard_at(written.path) == pytest.approx([1, 2.5, 4], abs=0.06)
     assert frames_shown(written.path) == 90
 
 
 @pytest.mark.parametrize("codec", list(ENCODERS))
-def test_sound_alone_is_a_clip_that_can_be_heard(codec: str, tmp_path: Path) -> None:
+def test_audio_alone_is_a_clip_that_can_be_heard(codec: str, tmp_path: Path) -> None:
     written = write_clip((), Codec.H264, b"", tmp_path, "in_1", audio=sound(codec))
     assert heard_at(written.path) == pytest.approx([1, 2.5, 4], abs=0.06)
     span_ms = written.start_pts_ms - BEGIN_MS, written.end_pts_ms - BEGIN_MS
@@ -68,7 +68,7 @@ def test_sound_alone_is_a_clip_that_can_be_heard(codec: str, tmp_path: Path) -> 
         assert not media.streams.video
 
 
-def test_neither_picture_nor_sound_is_no_clip(tmp_path: Path) -> None:
+def test_neither_frame_nor_audio_is_no_clip(tmp_path: Path) -> None:
     with pytest.raises(BrokenMedia):
         write_clip((), Codec.H264, b"", tmp_path, "in_1")
     with pytest.raises(BrokenMedia):
@@ -76,43 +76,43 @@ def test_neither_picture_nor_sound_is_no_clip(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_what_was_heard_before_the_first_picture_is_left_out(tmp_path: Path) -> None:
-    audio = encoded_sound(bursts(12, [2, 5, 7]), begin_ms=BEGIN_MS - 4_000)
+def test_what_was_heard_before_the_first_frame_is_left_out(tmp_path: Path) -> None:
+    audio = encoded_audio(bursts(12, [2, 5, 7]), begin_ms=BEGIN_MS - 4_000)
     assert heard_at(clip(tmp_path, audio).path) == pytest.approx([1, 3], abs=0.06)
 
 
-def test_what_comes_long_after_the_last_picture_is_left_out(tmp_path: Path) -> None:
-    audio = encoded_sound(bursts(12, [5, 9]), begin_ms=BEGIN_MS)
+def test_what_comes_long_after_the_last_frame_is_left_out(tmp_path: Path) -> None:
+    audio = encoded_audio(bursts(12, [5, 9]), begin_ms=BEGIN_MS)
     assert heard_at(clip(tmp_path, audio).path) == pytest.approx([5], abs=0.06)
 
 
 def test_a_gap_stays_a_gap(tmp_path: Path) -> None:
-    audio = encoded_sound(bursts(6, [0.5, 4.5]), begin_ms=BEGIN_MS, a_message=20)
+    audio = encoded_audio(bursts(6, [0.5, 4.5]), begin_ms=BEGIN_MS, a_message=20)
     kept = [each for each in audio if not BEGIN_MS + 1_000 < each.units[0][0] < BEGIN_MS + 4_000]
     assert len(kept) < len(audio) - 3
     assert heard_at(clip(tmp_path, kept).path) == pytest.approx([0.5, 4.5], abs=0.06)
 
 
-def test_stamps_that_stand_still_hide_no_sound(tmp_path: Path) -> None:
-    audio = encoded_sound(bursts(6, [1, 4]), begin_ms=BEGIN_MS)
+def test_stamps_that_stand_still_hide_no_audio(tmp_path: Path) -> None:
+    audio = encoded_audio(bursts(6, [1, 4]), begin_ms=BEGIN_MS)
     stuck = [replace(each, units=tuple((BEGIN_MS, data) for _, data in each.units)) for each in audio]
     assert heard_at(clip(tmp_path, stuck).path) == pytest.approx([1, 4], abs=0.06)
 
 
 def test_frames_that_no_clip_can_hold_are_left_out(tmp_path: Path) -> None:
-    audio = encoded_sound(bursts(6, [1, 4]), begin_ms=BEGIN_MS)
+    audio = encoded_audio(bursts(6, [1, 4]), begin_ms=BEGIN_MS)
     huge = Audio(audio[0].codec, audio[0].extradata, ((BEGIN_MS + 3_000, bytes(9_000)),))
     assert heard_at(clip(tmp_path, [*audio[:4], huge, *audio[4:]]).path)[0] == pytest.approx(1, abs=0.06)
 
 
-def test_a_change_of_codec_at_the_end_takes_no_sound_away(tmp_path: Path) -> None:
-    audio = encoded_sound(bursts(6, [1]), begin_ms=BEGIN_MS)
-    other = encoded_sound(bursts(0.2, []), "mp3", begin_ms=BEGIN_MS + 5_800)
+def test_a_change_of_codec_at_the_end_takes_no_audio_away(tmp_path: Path) -> None:
+    audio = encoded_audio(bursts(6, [1]), begin_ms=BEGIN_MS)
+    other = encoded_audio(bursts(0.2, []), "mp3", begin_ms=BEGIN_MS + 5_800)
     assert heard_at(clip(tmp_path, [*audio, *other]).path) == pytest.approx([1], abs=0.06)
 
 
-def test_reordered_pictures_keep_their_sound(tmp_path: Path) -> None:
-    audio = encoded_sound(bursts(6, [3]), begin_ms=BEGIN_MS)
+def test_reordered_frames_keep_their_audio(tmp_path: Path) -> None:
+    audio = encoded_audio(bursts(6, [3]), begin_ms=BEGIN_MS)
     written = clip(tmp_path, audio, picture(b_frames=2))
     assert heard_at(written.path) == pytest.approx([3], abs=0.2)
     assert frames_shown(written.path) == 90
@@ -120,7 +120,7 @@ def test_reordered_pictures_keep_their_sound(tmp_path: Path) -> None:
 
 def test_ffprobe_finds_no_fault(tmp_path: Path) -> None:
     require(shutil.which("ffprobe") is not None, "ffprobe")
-    written = clip(tmp_path, encoded_sound(bursts(6, [1]), begin_ms=BEGIN_MS))
+    written = clip(tmp_path, encoded_audio(bursts(6, [1]), begin_ms=BEGIN_MS))
     command = [
         "ffprobe",
         "-v",
@@ -151,9 +151,7 @@ def test_ffprobe_finds_no_fault(tmp_path: Path) -> None:
         [Audio("mp3", b"", ((BEGIN_MS, b"\xff"),))],
     ],
 )
-def test_sound_that_no_clip_can_hold_takes_nothing_from_the_picture(
-    audio: list[Audio], tmp_path: Path
-) -> None:
+def test_audio_that_no_clip_can_hold_takes_nothing_from_the_frame(audio: list[Audio], tmp_path: Path) -> None:
     written = clip(tmp_path, audio)
     assert frames_shown(written.path) == 90
     with av.open(str(written.path)) as media:
@@ -176,7 +174,7 @@ def short() -> EncodedMedia:
     extradata=st.sampled_from(CONFIGURATIONS) | st.binary(max_size=40),
     units=st.lists(st.tuples(STAMPS, st.binary(max_size=300)), max_size=20),
 )
-def test_no_sound_costs_the_clip(
+def test_no_audio_costs_the_clip(
     tmp_path: Path, codec: str, extradata: bytes, units: list[tuple[int, bytes]]
 ) -> None:
     written = clip(tmp_path, [Audio(codec, extradata, tuple(units))], short())

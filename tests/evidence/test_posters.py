@@ -1,4 +1,4 @@
-"""Pictures of a clip: which moments, made in a contained process, and read with distrust."""
+"""Frames of a clip: which moments, made in a contained process, and read with distrust."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_posters_show_the_stretch_first_and_moments_of_the_clip_alone(
 async def test_a_contained_process_makes_jpegs_of_the_moments(tmp_path: Path) -> None:
     content = await posters_contained(clip_of(tmp_path), (1000, 0, 99_999), ContainmentMode.TRY)
     posters = posters_of_bytes(content)
-    assert [poster.clip_ms for poster in posters] == [1000, 0, 99_999], "after the end: the last picture"
+    assert [poster.clip_ms for poster in posters] == [1000, 0, 99_999], "after the end: the last frame"
     for poster in posters:
         with av.open(io.BytesIO(poster.jpeg), "r") as picture:
             assert next(picture.decode(video=0)).width == 128
@@ -42,10 +42,10 @@ async def test_a_contained_process_makes_jpegs_of_the_moments(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("content", [b"", b"no clip at all" * 999])
-async def test_what_has_no_picture_is_said_in_one_line(tmp_path: Path, content: bytes) -> None:
+async def test_what_has_no_frame_is_said_in_one_line(tmp_path: Path, content: bytes) -> None:
     clip = tmp_path / "in_1.mp4"
     clip.write_bytes(content)
-    with pytest.raises(BrokenMedia, match=r"^in_1\.mp4: no picture") as caught:
+    with pytest.raises(BrokenMedia, match=r"^in_1\.mp4: no frame") as caught:
         await posters_contained(clip, (0,), ContainmentMode.TRY)
     assert "\n" not in str(caught.value)
 

@@ -1,4 +1,4 @@
-"""Pictures of live streams come from one contained process, which a hostile keyframe cannot keep down."""
+"""Frames of live streams come from one contained process, which a hostile keyframe cannot keep down."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def test_one_process_makes_small_jpegs_of_every_codec(process: ThumbnailPr
     assert len(pids) == 1
 
 
-async def test_what_has_no_picture_is_said_and_the_next_one_comes(process: ThumbnailProcess) -> None:
+async def test_what_has_no_frame_is_said_and_the_next_one_comes(process: ThumbnailProcess) -> None:
     await process.picture(keyframe())
     pid = process.pid
     for wrong in (

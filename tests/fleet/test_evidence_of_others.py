@@ -76,7 +76,7 @@ def opened(bench: Bench, clip: bytes | None = CLIP) -> Incident:
     return bench.ledger.incident(incident.id)
 
 
-async def test_a_clip_its_pictures_and_its_account_come_from_the_gate_that_has_them(tmp_path: Path) -> None:
+async def test_a_clip_its_frames_and_its_account_come_from_the_gate_that_has_them(tmp_path: Path) -> None:
     async with fleet_of_two(tmp_path) as fleet:
         content = clip_of(tmp_path).read_bytes()
         incident = opened(fleet.there, content)

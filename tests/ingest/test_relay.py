@@ -33,7 +33,7 @@ def packets(path: Path) -> dict[str, list[tuple[int, bytes]]]:
     return out
 
 
-async def test_a_file_gets_picture_and_sound_unchanged(
+async def test_a_file_gets_frame_and_audio_unchanged(
     gate: ScriptedGate, run_ingest: StartIngest, publish: StartPublisher, footage: Path, tmp_path: Path
 ) -> None:
     running = await run_ingest(relay=str(tmp_path / "{app}-{name}.flv"))

@@ -1,4 +1,4 @@
-"""Audio of banked footage under another picture, through a running gate: pushed, pulled and published."""
+"""Audio of banked footage under other video, through a running gate: pushed, pulled and published."""
 
 from __future__ import annotations
 
@@ -73,10 +73,10 @@ def audio_print_of(path: Path, *, a_message: int = 22) -> Iterator[tuple[int, ga
         yield some[-1].pts_ms, gate_pb2.WatchRequest(audio=message)
 
 
-def with_sound(
+def with_audio(
     stream_id: str, path: Path, sound: Iterator[tuple[int, gate_pb2.WatchRequest]]
 ) -> Iterator[gate_pb2.WatchRequest]:
-    """The picture at eight times its speed, with the audio that is due at each time."""
+    """The video at eight times its speed, with the audio that is due at each time."""
     extradata, units = read_units(path)
     times = iter([unit.pts_ms for unit in units])
     ahead = next(sound, None)
@@ -99,12 +99,12 @@ def reasons(answers: list[gate_pb2.WatchResponse]) -> set[str]:
 
 def watched(stub: Any, path: Path, sound: Any = None) -> list[gate_pb2.WatchResponse]:
     stream_id = admit(stub, f"from-{path.stem}").stream_id
-    sent = with_sound(stream_id, path, audio_print_of(path) if sound is None else sound)
+    sent = with_audio(stream_id, path, audio_print_of(path) if sound is None else sound)
     return list(stub.Watch(sent, timeout=TIMEOUT_S))
 
 
 @pytest.mark.parametrize("name", ["hidden", "mp3"])
-def test_known_sound_under_another_picture_asks_for_a_person(
+def test_known_audio_under_another_frame_asks_for_a_person(
     stub: Any, gate: GateProcess, clips: dict[str, Path], name: str
 ) -> None:
     answers = watched(stub, clips[name])
@@ -119,13 +119,13 @@ def test_known_sound_under_another_picture_asks_for_a_person(
     assert 'edge_verdicts_total{action="flag",reason="sound"}' in metrics(gate)
 
 
-def test_other_sound_is_nothing(stub: Any, clips: dict[str, Path]) -> None:
+def test_other_audio_is_nothing(stub: Any, clips: dict[str, Path]) -> None:
     answers = watched(stub, clips["other"])
     assert flags(answers) == []
     assert sum(a.HasField("verdict") for a in answers) > 5
 
 
-def test_no_sound_is_as_ever(stub: Any, clips: dict[str, Path]) -> None:
+def test_no_audio_is_as_ever(stub: Any, clips: dict[str, Path]) -> None:
     assert flags(watched(stub, clips["hidden"], iter(()))) == []
 
 
@@ -143,7 +143,7 @@ def test_no_sound_is_as_ever(stub: Any, clips: dict[str, Path]) -> None:
     ],
     ids=["codec", "frames", "extradata", "size", "count"],
 )
-def test_bad_sound_is_told_of_once_and_harms_nothing(
+def test_bad_audio_is_told_of_once_and_harms_nothing(
     stub: Any, clips: dict[str, Path], message: gate_pb2.AudioUnits, reason: str
 ) -> None:
     bad = ((t, gate_pb2.WatchRequest(audio=message)) for t in range(1000, 12_000, 1000))
@@ -152,7 +152,7 @@ def test_bad_sound_is_told_of_once_and_harms_nothing(
     assert max(a.cleared_pts_ms for a in answers) > 12_000
 
 
-def test_pulled_sound_is_heard(stub: Any, clips: dict[str, Path]) -> None:
+def test_pulled_audio_is_heard(stub: Any, clips: dict[str, Path]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         media = clips["served"].read_bytes()
         threading.Thread(target=serve_live, args=(listener, media, 4.0), daemon=True).start()
@@ -166,7 +166,7 @@ def test_pulled_sound_is_heard(stub: Any, clips: dict[str, Path]) -> None:
     assert (flag.reason, flag.signals[0].entry) == ("sound", "known")
 
 
-def test_a_policy_may_cut_by_sound_or_not_listen(
+def test_a_policy_may_cut_by_audio_or_not_listen(
     stub: Any, gate: GateProcess, clips: dict[str, Path]
 ) -> None:
     token = parse_tokens(gate.tokens)[0].token.get_secret_value()
@@ -176,7 +176,7 @@ def test_a_policy_may_cut_by_sound_or_not_listen(
         before = operator.GetPolicy(operator_pb2.GetPolicyRequest(), metadata=admin)
         policy = json.loads(before.json)
         policy["match"]["sound_action"] = action
-        for heard in ("gunfire", "explosion", "scream"):  # What the detector hears wants sound, too.
+        for heard in ("gunfire", "explosion", "scream"):  # What the detector hears wants audio, too.
             policy["categories"][heard]["enabled"] = False
         request = operator_pb2.SetPolicyRequest(json=json.dumps(policy), reason="test")
         operator.SetPolicy(request, metadata=admin)
@@ -190,7 +190,7 @@ def test_a_policy_may_cut_by_sound_or_not_listen(
         set_action("cut")
         stream_id = admit(stub, "cut-by-sound").stream_id
         call = stub.Watch(
-            with_sound(stream_id, clips["hidden"], audio_print_of(clips["hidden"])), timeout=TIMEOUT_S
+            with_audio(stream_id, clips["hidden"], audio_print_of(clips["hidden"])), timeout=TIMEOUT_S
         )
         cut = next(a.verdict for a in call if a.verdict.action == gate_pb2.ACTION_CUT)
         call.cancel()

@@ -45,7 +45,7 @@ def written(path: Path, luma: U8) -> Path:
 
 
 def variants_kept(path: Path) -> set[Variant]:
-    footage = fingerprint(path, variants=VariantSet.WIDE, sound=False)
+    footage = fingerprint(path, variants=VariantSet.WIDE, audio=False)
     return {run.variant for run in footage.hashes}
 
 
@@ -87,8 +87,8 @@ def test_footage_is_hashed_as_a_player_shows_it(degrees: int, hflip: bool, tmp_p
     _, _, luma = next(iter(frames_of(turned)))
     assert luma.shape == shown.shape
     assert np.abs(luma.astype(int) - shown).max() < 24
-    upright = fingerprint(written(tmp_path / "upright.png", shown), variants=VariantSet.NONE, sound=False)
-    known = fingerprint(turned, variants=VariantSet.NONE, sound=False)
+    upright = fingerprint(written(tmp_path / "upright.png", shown), variants=VariantSet.NONE, audio=False)
+    known = fingerprint(turned, variants=VariantSet.NONE, audio=False)
     assert distance(known.hashes[0].bits, upright.hashes[0].bits) <= 6
 
 
@@ -126,15 +126,15 @@ def test_a_photo_of_tiles_is_known_by_its_small_copy(tmp_path: Path) -> None:
     shown = picture()
     small = np.ascontiguousarray(shown[::2, ::2])
     tiled = write_tiles(tmp_path / "photo.heic", shown, 2, 2, thumbnail=small)
-    upright = fingerprint(written(tmp_path / "upright.png", shown), variants=VariantSet.NONE, sound=False)
-    known = fingerprint(tiled, variants=VariantSet.NONE, sound=False)
+    upright = fingerprint(written(tmp_path / "upright.png", shown), variants=VariantSet.NONE, audio=False)
+    known = fingerprint(tiled, variants=VariantSet.NONE, audio=False)
     assert len(known.hashes) == 1
     assert distance(known.hashes[0].bits, upright.hashes[0].bits) <= 16
     with pytest.raises(BrokenMedia, match=r"photo of tiles.*convert it to JPEG"):
-        fingerprint(write_tiles(tmp_path / "tiles.heic", shown, 2, 2), sound=False)
+        fingerprint(write_tiles(tmp_path / "tiles.heic", shown, 2, 2), audio=False)
 
 
-def test_of_an_icon_the_largest_picture_is_known(tmp_path: Path) -> None:
+def test_of_an_icon_the_largest_frame_is_known(tmp_path: Path) -> None:
     sizes = (16, 256, 48)
     at, table, pictures = 6 + 16 * len(sizes), b"", b""
     for side in sizes:
@@ -148,8 +148,8 @@ def test_of_an_icon_the_largest_picture_is_known(tmp_path: Path) -> None:
     icon.write_bytes(struct.pack("<HHH", 0, 1, len(sizes)) + table + pictures)
     [[_, _, shown]] = frames_of(icon)
     assert shown.shape == (256, 256)
-    plain = fingerprint(tmp_path / "256.png", variants=VariantSet.NONE, sound=False)
-    assert fingerprint(icon, variants=VariantSet.NONE, sound=False).hashes == plain.hashes
+    plain = fingerprint(tmp_path / "256.png", variants=VariantSet.NONE, audio=False)
+    assert fingerprint(icon, variants=VariantSet.NONE, audio=False).hashes == plain.hashes
 
 
 @pytest.mark.parametrize("degrees", [90, -90, 180])

@@ -55,7 +55,7 @@ def stream(codec: Codec = Codec.H264, frames: int = 150, b_frames: int = 0) -> E
 
 
 def junk_at(units: tuple[AccessUnit, ...], *numbers: int) -> list[AccessUnit]:
-    """The same, with units that claim to be pictures but are not."""
+    """The same, with units that claim to be frames but are not."""
     rubbish = b"\0\0\0\1\x41" + np.random.default_rng(1).bytes(99)
     return [
         dataclasses.replace(unit, data=rubbish) if number in numbers else unit
@@ -111,7 +111,7 @@ def test_the_end_of_a_clip_of_every_codec(codec: Codec, b_frames: int, tmp_path:
     assert times_of(banked(tmp_path)) == (1560, 1800)
 
 
-def test_a_picture_from_the_future_does_not_move_the_end(tmp_path: Path) -> None:
+def test_a_frame_from_the_future_does_not_move_the_end(tmp_path: Path) -> None:
     media = stream(frames=75)
     units = list(media.units)
     units[10] = dataclasses.replace(units[10], pts_ms=units[10].pts_ms + 50_000)
@@ -167,7 +167,7 @@ def test_a_stream_that_asks_to_be_turned_is_banked_as_it_is_looked_up(tmp_path: 
     with av.open(str(turned)) as media_file:
         assert any(frame.rotation for frame in media_file.decode(video=0))
     assert add(tmp_path, turned).frames == 30
-    coded = fingerprint(plain, entry_id="in_1", sound=False, still_bits=-1)
+    coded = fingerprint(plain, entry_id="in_1", audio=False, still_bits=-1)
     assert {run.bits for run in banked(tmp_path).hashes} == {run.bits for run in coded.hashes}
 
 
@@ -215,7 +215,7 @@ def test_nothing_outside_the_stretch_is_known_footage(tmp_path: Path) -> None:
         add(tmp_path / "banks", clip, (0, 3600))
 
 
-def test_a_picture_of_the_calm_part_is_not_banked_when_it_comes_back(tmp_path: Path) -> None:
+def test_a_frame_of_the_calm_part_is_not_banked_when_it_comes_back(tmp_path: Path) -> None:
     """The camera swings back for a moment."""
     clip = clip_of(tmp_path, lambda index, h, w: drift(index - 50 if 75 <= index < 80 else index, h, w))
     result = add(tmp_path / "banks", clip, (2880, 3400), calm_until_ms=2840)
@@ -226,7 +226,7 @@ def test_a_picture_of_the_calm_part_is_not_banked_when_it_comes_back(tmp_path: P
     assert add(tmp_path / "all", clip, (2880, 3400)).frames == 14, "nobody has passed what came before"
 
 
-def test_a_calm_picture_is_not_known_by_a_part_of_it_either(tmp_path: Path) -> None:
+def test_a_calm_frame_is_not_known_by_a_part_of_it_either(tmp_path: Path) -> None:
     """Live frames are looked up without their left fifth, too, and there nothing has changed."""
 
     def moves_at_the_left(index: int, height: int, width: int) -> U8:
@@ -281,7 +281,7 @@ def test_what_shows_nothing_is_not_banked(tmp_path: Path) -> None:
 
 def test_what_a_benign_bank_has_is_not_banked(tmp_path: Path) -> None:
     clip, banks = clip_of(tmp_path), tmp_path / "banks"
-    intro = fingerprint(clip, entry_id="intro", sound=False, still_bits=-1)
+    intro = fingerprint(clip, entry_id="intro", audio=False, still_bits=-1)
     runs = tuple(run for run in intro.hashes if 3200 <= run.start_ms <= 3400)
     benign = Bank.create(banks / "intros", BankInfo(opinion=BankPurpose.BENIGN))
     benign.add_footage([dataclasses.replace(intro, hashes=runs)])
@@ -350,7 +350,7 @@ def shown_by(stream: str, clip: Path, recent: RecentFootage, pause_ms: int, unti
 def test_nothing_of_footage_that_moves_is_banked_where_another_stream_showed_it(
     pause_ms: int, tmp_path: Path
 ) -> None:
-    """A moving picture's hash is gone in a moment, and the gate hashes others' pictures now and then."""
+    """A moving frame's hash is gone in a moment, and the gate hashes others' frames now and then."""
     copies, originals = tmp_path / "copies", tmp_path / "originals"
     copies.mkdir()
     originals.mkdir()
@@ -366,11 +366,11 @@ def test_what_comes_after_an_intro_that_others_showed_is_banked(tmp_path: Path) 
     shown_by("st_2", clip, recent, 1000, until_ms=2000)
     result = add(tmp_path / "banks", clip, (2000, 5000), stream_id="st_1", recent=recent)
     (first_ms, _), left_out = times_of(banked(tmp_path / "banks")), result.left_out
-    assert first_ms == 2280, "nobody looked for another second after the picture at 1160 ms"
+    assert first_ms == 2280, "nobody looked for another second after the frame at 1160 ms"
     assert set(left_out) == {LeftOutReason.SEEN_ELSEWHERE}
 
 
-def test_the_sound_of_a_clip_is_not_banked(tmp_path: Path) -> None:
+def test_the_audio_of_a_clip_is_not_banked(tmp_path: Path) -> None:
     clip = tmp_path / "clip.mp4"
     with av.open(str(clip), "w") as out:
         video = out.add_stream("libx264", rate=25, options={"preset": "ultrafast"})

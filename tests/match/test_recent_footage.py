@@ -24,7 +24,7 @@ def known(memory: RecentFootage, stream_id: str = "other", wall_ms: int = NOW) -
 
 @settings(deadline=None, max_examples=40)
 @given(runs=st.lists(st.integers(0, 30), min_size=1, max_size=6))
-def test_the_newest_pictures_survive_a_restart_after_each_save(
+def test_the_newest_frames_survive_a_restart_after_each_save(
     runs: list[int], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path, capacity = tmp_path_factory.mktemp("recent") / "recent.bin", 16
@@ -60,20 +60,20 @@ def test_it_knows_the_rest_of_a_stream_but_for_a_stretch(tmp_path: Path) -> None
     assert found.after_ms.tolist() == [10_000, 10_000, 0]
 
 
-def test_a_stream_gives_a_picture_now_and_then_and_a_still_one_seldom(tmp_path: Path) -> None:
+def test_a_stream_gives_a_frame_now_and_then_and_a_still_one_seldom(tmp_path: Path) -> None:
     memory = RecentFootage(tmp_path / "recent.bin", 1 << 10)
     assert memory.remember("st_1", bits(1), 0, NOW)
     assert not memory.remember("st_1", bits(2), LEAST_PAUSE_MS - 1, NOW)
     assert not memory.remember("st_1", bits(1), STILL_PAUSE_MS - 1, NOW)
     assert memory.remember("st_1", bits(1), STILL_PAUSE_MS, NOW)
-    # A ring of 384 pictures lasts a quarter of an hour with two streams if each gives one in 4.7 seconds.
+    # A ring of 384 frames lasts a quarter of an hour with two streams if each gives one in 4.7 seconds.
     assert not memory.remember("st_1", bits(3), STILL_PAUSE_MS + 4_600, NOW, streams=2)
     assert memory.remember("st_1", bits(3), STILL_PAUSE_MS + 4_700, NOW, streams=2)
     # Media time that goes back must not stop it.
     assert memory.remember("st_1", bits(4), 0, NOW)
 
 
-def test_each_picture_tells_how_long_nobody_looked_before_and_after_it(tmp_path: Path) -> None:
+def test_each_frame_tells_how_long_nobody_looked_before_and_after_it(tmp_path: Path) -> None:
     memory = RecentFootage(tmp_path / "recent.bin", 1 << 14)
     # The third was looked at, and not passed: there is no fourth until 9 s.
     for number, (pts_ms, unseen_ms) in enumerate([(1000, 0), (2500, 1500), (9000, 700)]):
@@ -83,7 +83,7 @@ def test_each_picture_tells_how_long_nobody_looked_before_and_after_it(tmp_path:
     assert shown.after_ms.tolist() == [1600, 1600, 800]
 
 
-def test_what_a_busy_gate_does_not_take_counts_as_not_looked_at_and_a_still_picture_does_not(
+def test_what_a_busy_gate_does_not_take_counts_as_not_looked_at_and_a_still_frame_does_not(
     tmp_path: Path,
 ) -> None:
     memory = RecentFootage(tmp_path / "recent.bin", 64)

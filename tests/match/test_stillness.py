@@ -1,4 +1,4 @@
-"""Still pictures are told from moving ones, whatever the encoder does to them."""
+"""Still frames are told from moving ones, whatever the encoder does to them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def wall(index: int) -> U8:
 
 
 def walker(index: int) -> U8:
-    """Somebody crosses a fixed camera's picture."""
+    """Somebody crosses a fixed camera's view."""
     picture = wall(index)
     left = 20 + 4 * index % 240
     picture[120:200, left : left + 30] = 200
@@ -73,7 +73,7 @@ def test_somebody_before_a_fixed_camera_moves(tmp_path: Path) -> None:
     assert len({pictures.number_of(luma) for _, luma in shown[::5]}) >= 10
 
 
-def test_a_picture_is_known_again_and_few_are_kept() -> None:
+def test_a_frame_is_known_again_and_few_are_kept() -> None:
     pictures = Pictures()
     shown = [np.full((48, 64), 15 * number, np.uint8) for number in range(KEPT)]
     assert [pictures.number_of(picture) for picture in shown] == list(range(KEPT))

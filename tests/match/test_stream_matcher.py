@@ -68,7 +68,7 @@ def test_known_footage_filmed_at_a_slant_counts_within_three_seconds(matcher: Ma
 
 
 def frames(shown: Iterable[int], encoded_as: dict[str, str], path: Path) -> list[tuple[int, U8]]:
-    """Pictures at 25 frames a second through an encoder, one every fifth of a second."""
+    """Frames at 25 frames a second through an encoder, one every fifth of a second."""
     with av.open(str(path), "w") as out:
         video = out.add_stream("libx264", rate=25, options={"g": "50", "preset": "veryfast", **encoded_as})
         video.height, video.width = picture(0).shape
@@ -80,13 +80,13 @@ def frames(shown: Iterable[int], encoded_as: dict[str, str], path: Path) -> list
 
 
 @pytest.mark.parametrize("crf", ["23", "38"])
-def test_a_picture_of_a_known_video_that_stands_still_is_no_showing_of_it(
+def test_a_frame_of_a_known_video_that_stands_still_is_no_showing_of_it(
     matcher: Matcher, tmp_path: Path, crf: str
 ) -> None:
     still = frames([7] * 150, {"crf": crf}, tmp_path / "still.mp4")
     lookup, vote = StreamMatcher(matcher), MatchVote()
     found = [(lookup.query(at, luma), at) for at, luma in still]
-    assert all(candidates for candidates, _ in found), "each picture is known"
+    assert all(candidates for candidates, _ in found), "each frame is known"
     assert not [at for candidates, at in found if vote.add_candidates(at, candidates)]
 
 
@@ -110,7 +110,7 @@ def looks(watch: ScreenWatch, frames: list[U8], seen: bool, *, still: bool = Fal
 
 @cache
 def shown() -> tuple[U8, ...]:
-    """A screen with six pictures on it, one after the other."""
+    """A screen with six frames on it, one after the other."""
     return tuple(filmed(picture(n), CORNERS, 180, 320, seed=n) for n in range(6))
 
 
@@ -132,7 +132,7 @@ def test_looks_are_fewer_later_on() -> None:
     assert (gaps[-2:] == LATER_LOOK_MS).all()
 
 
-def test_looks_are_fewer_still_while_the_picture_stays_what_it_was() -> None:
+def test_looks_are_fewer_still_while_the_frame_stays_what_it_was() -> None:
     frames = watched(200)
     gaps = np.diff(looks(ScreenWatch(), frames, seen=False, still=True))
     assert (gaps[:8] == LOOK_MS).all()
@@ -167,8 +167,8 @@ def test_media_time_that_goes_back_starts_anew() -> None:
     assert watch.add_frame(0, frames[0], bytes(32)) == ()
 
 
-def test_a_film_that_begins_in_a_part_of_a_picture_that_stands_still_counts(matcher: Matcher) -> None:
-    """An older stream shows the same picture for a minute. Then a film runs in half of its width."""
+def test_a_film_that_begins_in_a_part_of_a_frame_that_stands_still_counts(matcher: Matcher) -> None:
+    """An older stream shows the same frame for a minute. Then a film runs in half of its width."""
     lookup, vote = StreamMatcher(matcher), MatchVote()
     still = np.asarray(picture(99, 720, 1280) // 4 + 90, np.uint8)
     begin_ms, counted = 60_000, None

@@ -84,7 +84,7 @@ def view(*bits: int) -> bytes:
     return sum(1 << bit for bit in bits).to_bytes(32)
 
 
-def test_a_still_picture_does_not_count_even_where_the_known_video_stands_still() -> None:
+def test_a_still_frame_does_not_count_even_where_the_known_video_stands_still() -> None:
     """A test card, a slide or a wall. An encoder moves its hash by some bits."""
     vote = MatchVote(3)
     for i in range(50):
@@ -93,7 +93,7 @@ def test_a_still_picture_does_not_count_even_where_the_known_video_stands_still(
     assert not vote.near, "whoever shows nothing else is watched like anybody"
 
 
-def test_pictures_that_alternate_vote_once_each() -> None:
+def test_frames_that_alternate_vote_once_each() -> None:
     vote = MatchVote(3)
     card, slide = view(), view(*range(100))
     for i in range(20):
@@ -116,7 +116,7 @@ def test_what_moves_within_a_still_stretch_of_a_known_video_counts() -> None:
     views=st.lists(st.integers(0, 5), min_size=1, max_size=40),
     k=st.integers(1, 6),
 )
-def test_as_many_votes_count_as_pictures_differ(views: list[int], k: int) -> None:
+def test_as_many_votes_count_as_frames_differ(views: list[int], k: int) -> None:
     vote = MatchVote(k, 60_000)
     shown: set[int] = set()
     for i, number in enumerate(views):

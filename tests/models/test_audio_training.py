@@ -102,7 +102,7 @@ def test_far_is_quiet_and_dull() -> None:
 
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 2**31))
-def test_degraded_sound_is_finite_and_depends_on_the_seed_alone(seed: int) -> None:
+def test_degraded_audio_is_finite_and_depends_on_the_seed_alone(seed: int) -> None:
     samples = tone(0.7)
     once, again = (degraded(samples, np.random.default_rng(seed)) for _ in range(2))
     assert once.shape == samples.shape
@@ -152,7 +152,7 @@ def test_synthetic_sounds_are_the_same_every_time_and_within_scale() -> None:
         assert one.role is Role.TRAIN
 
 
-def test_a_packages_sound_is_found_inside_archives_and_read_back(tmp_path: Path) -> None:
+def test_a_packages_audio_is_found_inside_archives_and_read_back(tmp_path: Path) -> None:
 
     folder = tmp_path / "packages" / "noises"
     document = folder / "usr/share/doc/noises"

@@ -12,7 +12,7 @@ import pytest
 from edge.detect import default_model_directory, read_pack
 from edge.detect.check import check_model
 from models.train.record import put_model
-from tests.detect.audio.tiny_sound_model import tiny_sound_onnx, tiny_spec
+from tests.detect.audio.tiny_audio_model import tiny_audio_onnx, tiny_spec
 from tests.detect.sight.tiny_frame_model import tiny_frame_onnx, tiny_frame_spec
 
 
@@ -26,7 +26,7 @@ def pack(tmp_path: Path) -> Path:
     shipped = read_pack(default_model_directory())
     shutil.copy(shipped.path_of(shipped.motion.model), tmp_path)
     put_model(tmp_path, shipped.motion)
-    (tmp_path / "tiny.onnx").write_bytes(tiny_sound_onnx())
+    (tmp_path / "tiny.onnx").write_bytes(tiny_audio_onnx())
     put_model(tmp_path, tiny_spec())
     return tmp_path
 
@@ -67,8 +67,8 @@ def test_every_model_of_a_pack_is_checked_and_timed(pack: Path) -> None:
     found = check_model(pack, 1000.0)
     assert [(model.kind, model.unit) for model in found.models] == [
         ("motion", "sample"),
-        ("audio", "window of sound"),
-        ("frame", "picture"),
+        ("audio", "window of audio"),
+        ("frame", "frame"),
     ]
     assert [model.recorded_missed_by for model in found.models[1:]] == [0.0, 0.0]
     assert min(model.ms_p50 for model in found.models) > 0

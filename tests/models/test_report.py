@@ -106,7 +106,7 @@ def test_shipped_scores_are_the_shipped_models(capsys: pytest.CaptureFixture[str
         assert value == manifest.measured[f"{name}.all.auc.value"]
 
 
-def test_shaking_moves_pictures_and_repeats() -> None:
+def test_shaking_moves_frames_and_repeats() -> None:
     picture = np.arange(120 * 200, dtype=np.uint32).reshape(120, 200).astype(np.uint8)
     pictures = np.stack([picture] * 40)
     once, again, other = shaken(pictures, "a"), shaken(pictures, "a"), shaken(pictures, "b")

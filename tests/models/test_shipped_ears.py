@@ -15,7 +15,7 @@ from models.sound_report import goals, main, read_unseen
 
 def test_the_shipped_pack_hears_what_is_flagged_and_a_witness() -> None:
     pack = read_pack(default_model_directory())
-    (spec,) = pack.manifest.sounds
+    (spec,) = pack.manifest.audio
     assert [one.name for one in spec.categories] == ["gunfire", "explosion", "scream"]
     policy = default_policy(pack.directory)
     assert [policy.categories[one.name].alone for one in spec.categories] == [

@@ -6,7 +6,7 @@ from edge.detect import default_model_directory, read_pack
 from edge.detect.default_policy import policy_for
 from edge.detect.sight.frame_model import FrameModel
 from edge.domain import Action
-from tests.detect.audio.tiny_sound_model import tiny_spec
+from tests.detect.audio.tiny_audio_model import tiny_spec
 
 
 def test_the_shipped_pack_sees_and_keeps_its_word() -> None:
@@ -17,7 +17,7 @@ def test_the_shipped_pack_sees_and_keeps_its_word() -> None:
     (only,) = model.spec.categories
     assert only.thresholds.flag is not None
     assert only.thresholds.cut is None
-    assert only.persistence.k >= 2, "one picture alone flags nothing"
+    assert only.persistence.k >= 2, "one frame alone flags nothing"
     assert len(pack.models[model.spec.model.file]) < 5_000_000
     assert max(model.missed_by().values()) <= 0.01
     assert (pack.directory / model.spec.card).is_file()

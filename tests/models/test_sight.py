@@ -1,4 +1,4 @@
-"""Pictures for the firearm model: no group on both sides, views of the right shape, honest figures."""
+"""Frames for the firearm model: no group on both sides, views of the right shape, honest figures."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_no_group_of_negatives_is_on_two_sides_and_sources_are_held_out(shared: 
     assert len({p.key for p in pictures}) == len(pictures)
 
 
-def test_a_frame_of_a_clip_is_a_picture(shared: Path) -> None:
+def test_a_frame_of_a_clip_is_a_frame(shared: Path) -> None:
     pictures = [p for p in read_pictures(shared / "data") if p.frame_s is not None and not p.firearm]
     opened = pictures[0].open()
     assert opened.mode == "RGB"
@@ -37,7 +37,7 @@ def test_a_frame_of_a_clip_is_a_picture(shared: Path) -> None:
 
 
 @given(st.integers(8, 900), st.integers(8, 900))
-def test_a_whole_picture_keeps_its_aspect_and_touches_a_side(width: int, height: int) -> None:
+def test_a_whole_frame_keeps_its_aspect_and_touches_a_side(width: int, height: int) -> None:
     picture = Image.new("RGB", (width, height), (200, 10, 10))
     shape = shape_for(picture)
     assert shape == ((SHORT, LONG) if width >= height else (LONG, SHORT))

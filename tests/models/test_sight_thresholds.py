@@ -1,4 +1,4 @@
-"""Thresholds of the firearm model rest on pictures without a firearm, and few of them reach a flag."""
+"""Thresholds of the firearm model rest on frames without a firearm, and few of them reach a flag."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from models.train.sight.choose import FLAG_SPECIFICITY, GO_ON_SPECIFICITY, RAISE
 
 
 @given(st.lists(st.floats(-8, 8), min_size=20, max_size=400), st.floats(0.3, 3), st.floats(-3, 1))
-def test_few_pictures_without_a_firearm_reach_a_threshold(
+def test_few_frames_without_a_firearm_reach_a_threshold(
     logits: list[float], slope: float, offset: float
 ) -> None:
     calibration = Calibration(slope=slope, offset=offset)

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.detect import PlaneScaler
-from edge.detect.plane import picture_size
-from models.train.cache import PLANE, SHORT_SIDE, decode_pictures
+from edge.detect.plane import frame_size
+from models.train.cache import PLANE, SHORT_SIDE, decode_frames
 from models.train.index import Clip, data_digest, make_splits, read_index, read_splits
 from models.train.sampling import closest, triples
 
@@ -67,15 +67,15 @@ def test_triples_are_ordered_and_never_empty(steps: list[int]) -> None:
     assert all(a <= b for a, b in pairwise(centres))
 
 
-def test_training_pictures_are_the_live_planes(fight_clip: Path) -> None:
+def test_training_frames_are_the_live_planes(fight_clip: Path) -> None:
     """The cached plane of a frame equals the live scaler's, bit for bit."""
-    cached = decode_pictures(fight_clip)
+    cached = decode_frames(fight_clip)
     scaler = PlaneScaler(PLANE, PLANE, SHORT_SIDE)
     live = {}
     with av.open(str(fight_clip)) as container:
         for frame in container.decode(video=0):
             plane = scaler.plane(frame)
-            height, width = picture_size(plane)
+            height, width = frame_size(plane)
             live[round(frame.time * 1000)] = plane[:height, :width]
     start = min(live)
     for picture, pts_ms in zip(cached.pictures, cached.pts_ms, strict=True):
@@ -87,5 +87,5 @@ def test_kept_frames_give_the_samples_of_all_frames(fight_clip: Path) -> None:
     with av.open(str(fight_clip)) as container:
         times = [round(frame.time * 1000) for frame in container.decode(video=0)]
     every = np.array(times) - times[0]
-    kept = decode_pictures(fight_clip).pts_ms
+    kept = decode_frames(fight_clip).pts_ms
     np.testing.assert_array_equal(kept[triples(kept)], every[triples(every)])

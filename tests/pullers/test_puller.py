@@ -95,7 +95,7 @@ async def test_audio_alone_goes_on_where_it_is_asked_for(port: int) -> None:
         assert heard.codec == "aac"
         pull.beat(14_000)
         assert isinstance(await pull.next(), gate_pb2.AudioUnits)
-        pull.beat(14_000)  # each sound counts for the watchdog
+        pull.beat(14_000)  # each piece of audio counts for the watchdog
         assert isinstance(await pull.next(), gate_pb2.AudioUnits)
         pull.stop()
 
@@ -148,7 +148,7 @@ async def test_a_stop_ends_a_wait(port: int) -> None:
 
 
 @pytest.mark.parametrize("known", [b"Lavf", b"encoder"], ids=["value", "name"])
-async def test_a_title_in_no_encoding_hides_no_picture(known: bytes) -> None:
+async def test_a_title_in_no_encoding_hides_no_frame(known: bytes) -> None:
     data = published(Codec.H264, (96, 128), frames=10)
     assert known in data
     with served(data.replace(known, b"\xff" * len(known), 1)) as url:

@@ -133,7 +133,7 @@ def test_replay_judges_a_mixed_folder_and_ends_with_success(tmp_path: Path, clip
     assert "notes.txt" not in people.stdout
 
 
-def test_a_still_picture_is_not_said_to_have_passed(tmp_path: Path, clip: Path) -> None:
+def test_a_still_frame_is_not_said_to_have_passed(tmp_path: Path, clip: Path) -> None:
     """Its verdict was ``pass`` after no sample."""
     with av.open(str(clip)) as media:
         next(media.decode(video=0)).save(tmp_path / "still.png")

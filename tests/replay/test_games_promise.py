@@ -1,4 +1,4 @@
-"""The promise on games, over real sounds and pictures of games: none is cut, marked as games or not."""
+"""The promise on games, over real sounds and frames of games: none is cut, marked as games or not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks._attack_media import AttackMedia
 from benchmarks.attack import pack_with_ears
 from edge.detect import default_model_directory, read_pack
 from edge.detect.default_policy import default_policy
-from edge.match import frames_of_sound
+from edge.match import frames_of_audio
 from edge.policy import Mode
 from edge.replay import Replay, ReplaySetup
 from edge.stream import MonoAudio, resampler
@@ -21,7 +21,7 @@ from tests.conftest import require
 
 RATE = 16_000
 EVERY = 6
-"""One clip of so many is heard: a minute of sound of five games."""
+"""One clip of so many is heard: a minute of audio of five games."""
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def played(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for path in games[::EVERY]:
         mono = MonoAudio()
         heard += [
-            mono.add_frame(frame, at_ms, restarted=False).samples for frame, at_ms in frames_of_sound(path)
+            mono.add_frame(frame, at_ms, restarted=False).samples for frame, at_ms in frames_of_audio(path)
         ]
     path = tmp_path_factory.mktemp("games") / "games.wav"
     with av.open(str(path), "w") as out:
@@ -58,9 +58,7 @@ def pack(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("games", [False, True], ids=["unmarked", "marked"])
-def test_no_sound_and_no_picture_of_a_game_is_cut(
-    games: bool, pack: Path, played: Path, shared: Path
-) -> None:
+def test_no_audio_and_no_frame_of_a_game_is_cut(games: bool, pack: Path, played: Path, shared: Path) -> None:
     policy = default_policy(pack).model_copy(update={"mode": Mode.ENFORCE, "games": games})
     replay = Replay(ReplaySetup(pack, None, policy))
     pictures = sorted((shared / "data" / "clips" / "games").glob("*.mp4"))[::8]
@@ -75,7 +73,7 @@ def test_no_sound_and_no_picture_of_a_game_is_cut(
 def test_a_shooter_is_not_cut_by_what_it_shows_and_sounds_like(
     number: int, pack: Path, shared: Path, tmp_path: Path
 ) -> None:
-    """Screenshots of a realistic shooter, weapon in hand, with sound of games, in an app not marked as
+    """Screenshots of a realistic shooter, weapon in hand, with audio of games, in an app not marked as
     games: the rule that cuts for gunfire and a firearm judges both."""
     policy = default_policy(pack).model_copy(update={"mode": Mode.ENFORCE})
     assert {"gunfire", "firearm"} <= policy.judged
@@ -83,6 +81,6 @@ def test_a_shooter_is_not_cut_by_what_it_shows_and_sounds_like(
     programme = AttackMedia(shared / "data", tmp_path).programme("game", 20, number)
     report = Replay(ReplaySetup(pack, None, policy)).run(programme.path)
     assert report.get("error") is None
-    assert report["categories"]["firearm"]["score_max"] > 0, "its pictures were seen"
+    assert report["categories"]["firearm"]["score_max"] > 0, "its frames were seen"
     assert report["first_cut_s"] is None
     assert report["verdict"] != "cut"

@@ -183,7 +183,7 @@ def test_an_error_of_a_library_costs_only_its_own_file(
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_known_sound_under_another_picture_is_flagged(tmp_path: Path) -> None:
+def test_known_audio_under_another_frame_is_flagged(tmp_path: Path) -> None:
     require(available(), "libchromaprint1")
     known = write_audio_clip(tmp_path / "known.mp4", melody(1, 12), seed=1)
     hidden = write_audio_clip(tmp_path / "hidden.mp4", melody(1, 12), seed=2)

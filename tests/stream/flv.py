@@ -47,7 +47,7 @@ def published(
     gop: int = 30,
     options: tuple[tuple[str, str], ...] = (),
 ) -> bytes:
-    """A whole FLV of pictures of ``size`` (height, width) at 30 fps, encoded once."""
+    """A whole FLV of frames of ``size`` (height, width) at 30 fps, encoded once."""
     if codec is Codec.AV1:
         return in_child(_published, codec, size, frames, gop, options)
     return _published(codec, size, frames, gop, options)

@@ -88,7 +88,7 @@ def test_a_gap_begins_anew(aac: Audio) -> None:
     [lambda n, t: 7, lambda n, t: t // 4, lambda n, t: 20_000 * n, lambda n, t: t + 900 * (n // 20)],
     ids=["stand still", "crawl", "jump", "a gap each half second"],
 )
-def test_stamps_that_lie_hide_no_sound(aac: Audio, lie: Callable[[int, int], int]) -> None:
+def test_stamps_that_lie_hide_no_audio(aac: Audio, lie: Callable[[int, int], int]) -> None:
     heard, usual = RecordingLookup(), RecordingLookup()
     lying, honest = StreamAudio(KnownAudio(heard)), StreamAudio(KnownAudio(usual))
     units = tuple((lie(n, t), data) for n, (t, data) in enumerate(aac.units))
@@ -109,7 +109,7 @@ def test_a_few_gaps_are_believed(aac: Audio) -> None:
     assert not stream.problems
 
 
-def test_sound_faster_than_any_encoder_is_left_out(aac: Audio) -> None:
+def test_audio_faster_than_any_encoder_is_left_out(aac: Audio) -> None:
     stream = StreamAudio(KnownAudio(RecordingLookup()))
     piece = Audio(aac.codec, aac.extradata, aac.units[:100])
     for _ in range(UNITS_AT_ONCE // 100 + 9):

@@ -1,4 +1,4 @@
-"""Sound is as long as its samples say, whatever its stamps say."""
+"""Audio is as long as its samples say, whatever its stamps say."""
 
 from __future__ import annotations
 

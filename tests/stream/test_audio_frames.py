@@ -1,4 +1,4 @@
-"""Frames of sound are gathered before they are mixed and resampled; nothing is lost or moved by it."""
+"""Frames of audio are gathered before they are mixed and resampled; nothing is lost or moved by it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def add_all(into: AudioFrames, given: list[av.AudioFrame], at_ms: float = 0.0) -
         at_ms += 1000 * frame.samples / frame.sample_rate
 
 
-def test_gathered_frames_sound_as_frames_one_by_one() -> None:
+def test_gathered_frames_audio_as_frames_one_by_one() -> None:
     given = frames(noise(2.0, 44_100), 44_100)
     listener, mono, alone, at_ms = Listener(), MonoAudio(), [], 0.0
     gathered = AudioFrames(listener=listener)
@@ -94,14 +94,14 @@ def test_another_rate_within_a_message_is_heard_as_well() -> None:
     assert len(listener.parts[1][0]) == pytest.approx(0.3 * RATE, abs=400)
 
 
-def test_a_short_sound_in_opposite_phase_is_not_lost_in_what_is_gathered() -> None:
+def test_a_short_audio_in_opposite_phase_is_not_lost_in_what_is_gathered() -> None:
     sound = 0.1 * noise(0.5, 48_000)[:1].repeat(2, axis=0)
     sound[:, 10_240:12_288] = [[0.5], [-0.5]] * np.sin(np.arange(2048) / 5, dtype=np.float32)
     listener = Listener()
     gathered = AudioFrames(listener=listener)
     add_all(gathered, frames(sound, 48_000))
     gathered.finish()
-    assert len(listener.parts) == 2  # the sound, and the silence after it
+    assert len(listener.parts) == 2  # the audio, and the silence after it
     assert np.abs(listener.parts[0][0]).max() == pytest.approx(0.5, abs=0.05)
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.policy import Policy, TierPolicy
-from edge.stream.bitrate import MIN_PICTURE_BYTES, MIN_UNIT_BYTES, SETTLE_MS, BitrateJump
+from edge.stream.bitrate import MIN_FRAME_BYTES, MIN_UNIT_BYTES, SETTLE_MS, BitrateJump
 from edge.stream.synthetic import encode
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ def test_a_lasting_rise_is_told_once_and_soon() -> None:
     assert jumps(([1000] * 9 + [2000]) * 15 + [3000] * 150) == [154], "no unit stands out, and all are larger"
 
 
-def test_a_new_picture_is_told_at_its_first_unit() -> None:
+def test_a_new_frame_is_told_at_its_first_unit() -> None:
     assert jumps([1000] * 150 + [20_000] + [1000] * 150) == [150]
-    assert jumps([100] * 150 + [2 * MIN_PICTURE_BYTES] + [100] * 150) == [], "too small for a picture"
+    assert jumps([100] * 150 + [2 * MIN_FRAME_BYTES] + [100] * 150) == [], "too small for a frame"
 
 
 def test_single_large_units_are_no_motion() -> None:
@@ -45,7 +45,7 @@ def test_nothing_is_told_before_it_has_settled() -> None:
     assert jumps([300] * 30 + [3000] * 20) == []
 
 
-def test_a_picture_that_stands_still_does_not_jump_at_rounding() -> None:
+def test_a_frame_that_stands_still_does_not_jump_at_rounding() -> None:
     assert jumps([20] * 300 + [MIN_UNIT_BYTES * 2] * 100) == []
 
 

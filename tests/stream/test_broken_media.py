@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge.domain import AccessUnit, Codec
-from edge.errors import BrokenMedia, InvalidInput, PictureTooLarge
+from edge.errors import BrokenMedia, FrameTooLarge, InvalidInput
 from edge.policy import Policy, TierPolicy
 from edge.reasons import DegradedReason
 from edge.stream.pipeline import KEYFRAMELESS_UNITS
@@ -113,9 +113,9 @@ def test_every_unit_marked_as_a_keyframe(watch: Watch) -> None:
     assert watched.times[-1] > 18_000
 
 
-def test_pictures_too_large_end_the_watching(watch: Watch) -> None:
+def test_frames_too_large_end_the_watching(watch: Watch) -> None:
     media = encode(frames=1, size=(32, 8320), options=ZERO_LATENCY)
-    with pytest.raises(PictureTooLarge, match="4096x2304"):
+    with pytest.raises(FrameTooLarge, match="4096x2304"):
         watch(media).feed(media.units, end=True)
 
 
@@ -181,7 +181,7 @@ def test_whatever_comes(
     try:
         watched = watch(media, policy, extradata=extradata)
     except InvalidInput as error:
-        assert error.field in ("extradata", "picture")  # noqa: PT017
+        assert error.field in ("extradata", "frame")  # noqa: PT017
         return
     ended = False
     for unit in units:
@@ -195,7 +195,7 @@ def test_whatever_comes(
                     watched.pipeline.skip(unit)
                     continue
             watched.feed([unit])
-        except (BrokenMedia, PictureTooLarge):
+        except (BrokenMedia, FrameTooLarge):
             ended = True
             break
     if not ended:

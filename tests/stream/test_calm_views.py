@@ -1,4 +1,4 @@
-"""Which pictures of a stream are to be remembered as passed: calm ones, one a second."""
+"""Which frames of a stream are to be remembered as passed: calm ones, one a second."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def noise(index: int, height: int, width: int) -> npt.NDArray[np.uint8]:
     return np.kron(blocks, np.ones((8, 8))).astype(np.uint8)
 
 
-def test_a_calm_stream_gives_a_picture_a_second(watch: Watch) -> None:
+def test_a_calm_stream_gives_a_frame_a_second(watch: Watch) -> None:
     media = encode(frames=300, fps=30, gop=30, picture=noise)
     watched = watch(media).feed(media.units, end=True)
     hasher = PdqHasher(contrast=LIMITED_RANGE)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edge.annexb import MAX_EXTRADATA_BYTES
 from edge.domain import AccessUnit, Codec
-from edge.errors import BrokenMedia, InvalidInput, LimitExceeded, PictureTooLarge, UnsupportedCodec
+from edge.errors import BrokenMedia, FrameTooLarge, InvalidInput, LimitExceeded, UnsupportedCodec
 from edge.stream import Decoder, FileCodec
 from edge.stream.decode import UNDECODABLE_UNITS
 from edge.stream.synthetic import EncodedMedia, encode, moving_square
@@ -52,7 +52,7 @@ def test_luma_is_a_view_without_line_padding() -> None:
     assert luma.shape == (98, 130)
     assert luma.base is not None
     assert luma.strides[0] >= 130
-    # Limited range in the stream, full range in the picture it was made from.
+    # Limited range in the stream, full range in the frame it was made from.
     expected = 16 + moving_square(0, 98, 130).astype(float) * 219 / 255
     assert np.abs(luma - expected).mean() < 2
     kept = luma.copy()
@@ -178,7 +178,7 @@ def test_flipped_cut_and_swapped_bytes(
             if data.draw(st.integers(0, 9)) == 0:
                 decoder.restart()
         decoder.drain()
-    except (BrokenMedia, PictureTooLarge):
+    except (BrokenMedia, FrameTooLarge):
         pass
     else:
         assert fed == len(media.units)

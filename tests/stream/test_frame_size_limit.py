@@ -1,4 +1,4 @@
-"""Pictures over the limit are refused before they are decoded, whatever their publisher says of it."""
+"""Frames over the limit are refused before they are decoded, whatever their publisher says of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.domain import Codec
-from edge.errors import Fault, PictureTooLarge
+from edge.errors import Fault, FrameTooLarge
 from edge.stream import FrameSizeLimit
 from edge.stream.decode import Decoder
 from edge.stream.frame_size_limit import coded_sizes
@@ -35,16 +35,16 @@ def test_the_limit_is_the_same_upright_and_on_its_side(width: int, height: int) 
 
 @pytest.mark.parametrize("codec", list(Codec))
 @pytest.mark.parametrize("in_band", [True, False])
-def test_a_larger_picture_is_its_publishers_fault(codec: Codec, in_band: bool) -> None:
+def test_a_larger_frame_is_its_publishers_fault(codec: Codec, in_band: bool) -> None:
     media = large(codec, in_band=in_band)
-    with pytest.raises(PictureTooLarge, match=r"picture: .* over the limit of 256x128.*max_pict") as caught:
+    with pytest.raises(FrameTooLarge, match=r"frame: .* over the limit of 256x128.*max_pict") as caught:
         Decoder(codec, media.extradata, SMALL).decode(media.units[0])
     assert caught.value.fault is Fault.PUBLISHER
 
 
 @pytest.mark.parametrize("codec", [Codec.H264, Codec.HEVC])
 @pytest.mark.parametrize("size", [(128, 256), (256, 128)])
-def test_the_largest_picture_is_decoded(codec: Codec, size: tuple[int, int]) -> None:
+def test_the_largest_frame_is_decoded(codec: Codec, size: tuple[int, int]) -> None:
     media = large(codec, size=size)
     decoder = Decoder(codec, b"", SMALL)
     frames = [frame for unit in media.units for frame in decoder.decode(unit)] + decoder.drain()
@@ -58,7 +58,7 @@ def test_a_size_that_grows_in_mid_stream_is_refused_without_decoding_it(codec: C
     for unit in small.units:
         decoder.decode(unit)
     decoded = decoder.decoded
-    with pytest.raises(PictureTooLarge, match=r"264x136|272x144"):
+    with pytest.raises(FrameTooLarge, match=r"264x136|272x144"):
         decoder.decode(grown.units[0])
     assert decoder.decoded == decoded
 
@@ -68,7 +68,7 @@ def test_cropping_hides_no_coded_size() -> None:
     decoder = Decoder(Codec.H264)
     shown = decoder.decode(media.units[0]) + decoder.drain()
     assert [(frame.width, frame.height) for frame in shown] == [(64, 64)]
-    with pytest.raises(PictureTooLarge, match="256x256"):
+    with pytest.raises(FrameTooLarge, match="256x256"):
         Decoder(Codec.H264, b"", SMALL).decode(media.units[0])
 
 

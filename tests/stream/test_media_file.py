@@ -131,7 +131,7 @@ def test_truncated_and_flipped_files(data: st.DataObject, clip: Path, tmp_path: 
         pass
 
 
-def test_cover_picture_is_no_video(tmp_path: Path) -> None:
+def test_cover_frame_is_no_video(tmp_path: Path) -> None:
     picture = io.BytesIO()
     with av.open(picture, "w", format="image2pipe") as container:
         stream = container.add_stream("mjpeg", rate=1)

@@ -1,4 +1,4 @@
-"""Frames of every format, rate and layout become the same 16 kHz mono sound, at the right time."""
+"""Frames of every format, rate and layout become the same 16 kHz mono audio, at the right time."""
 
 from __future__ import annotations
 

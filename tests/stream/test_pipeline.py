@@ -48,7 +48,7 @@ def test_calm_stream_costs_one_burst_a_gop(media: EncodedMedia, watch: Watch) ->
 @pytest.mark.parametrize("codec", list(Codec))
 @pytest.mark.parametrize("b_frames", [0, 3])
 def test_bursts_and_dense_decoding_agree(codec: Codec, b_frames: int, watch: Watch) -> None:
-    """A burst after skipped units shows exactly the pictures that full decoding shows."""
+    """A burst after skipped units shows exactly the frames that full decoding shows."""
     media = encode(codec, frames=120, gop=30, b_frames=b_frames, in_band=True)
     dense = watch(media, Policy(tiers=TierPolicy(start_alert_ms=100_000)), alert=True)
     dense.feed(media.units, end=True)
@@ -217,7 +217,7 @@ def test_decoding_goes_on_at_a_keyframe_behind_skipped_media(media: EncodedMedia
 
 
 def frames_held() -> int:
-    """Includes a picture, because the decoder holds one back without it."""
+    """Includes a frame, because the decoder holds one back without it."""
     return sum(isinstance(held, av.VideoFrame) and held.width > 0 for held in gc.get_objects())
 
 
@@ -382,7 +382,7 @@ def test_a_calm_stream_is_looked_at_between_its_keyframes(watch: Watch) -> None:
 
 
 @pytest.mark.parametrize("b_frames", [0, 3])
-def test_a_look_shows_the_picture_that_full_decoding_shows(b_frames: int, watch: Watch) -> None:
+def test_a_look_shows_the_frame_that_full_decoding_shows(b_frames: int, watch: Watch) -> None:
     """Frames that nothing refers to are left out on the way, and none of the look's own."""
     media = encode(frames=1200, gop=60, b_frames=b_frames, in_band=True)
     policy = CALM.model_copy(update={"looks": LookPolicy(new_ms=0, low_ms=2000)})

@@ -120,7 +120,7 @@ def test_parameter_set_that_is_too_long_for_its_own_prefixes() -> None:
         Reconfiguration(Codec.H264, record(10)).apply(b"", record(300), keyframe=True)
 
 
-def test_pictures_that_the_decoder_makes_up_are_none() -> None:
+def test_frames_that_the_decoder_makes_up_are_none() -> None:
     """An encoder set up for other media repeats the old record with each keyframe, for ever."""
     first, _, _ = pulled(published(Codec.H264, LYING))
     other, _, _ = pulled(published(Codec.H264, LYING, frames=90, options=(("coder", "1"),)))

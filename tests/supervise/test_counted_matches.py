@@ -36,6 +36,6 @@ def test_an_incident_counts_for_what_led_to_it_not_for_what_is_only_counted() ->
     led = {"bank": "known", "entry": "a", "at_most": "cut"}
     verdict = json.dumps({"signals": [led, {"bank": "lent", "entry": "b", "at_most": "pass"}]})
     found = HitCount(0)
-    found.add([MatchedIncident("in_1", 1, IncidentState.OPEN, verdict)])
+    found.add_incidents([MatchedIncident("in_1", 1, IncidentState.OPEN, verdict)])
     assert list(found.banks) == ["known"]
     assert list(found.entries) == [("known", "a")]

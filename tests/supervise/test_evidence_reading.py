@@ -20,7 +20,7 @@ from edge.errors import (
     InvalidInput,
     LedgerUnavailable,
     NotFound,
-    PicturesLate,
+    PostersLate,
 )
 from edge.evidence import contained_posters, posters_contained, write_incident_record
 from edge.evidence.double import BucketDouble
@@ -121,7 +121,7 @@ async def test_nothing_is_shown_that_cannot_be_audited(bench: Bench, monkeypatch
             await read(incident.id, "rolf")
 
 
-async def test_pictures_are_made_once(bench: Bench, tmp_path: Path) -> None:
+async def test_frames_are_made_once(bench: Bench, tmp_path: Path) -> None:
     incident = opened(bench, clip_of(tmp_path).read_bytes())
     posters = await bench.gate.evidence.posters(incident.id, "rita")
     assert posters[0].clip_ms == 3200, "the middle of what the verdict rests on"
@@ -132,7 +132,7 @@ async def test_pictures_are_made_once(bench: Bench, tmp_path: Path) -> None:
     assert kept.stat().st_mode & 0o077 == 0
 
 
-async def test_a_clip_that_cannot_be_decoded_has_no_pictures(
+async def test_a_clip_that_cannot_be_decoded_has_no_frames(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     incident = opened(bench, b"no clip")
@@ -144,11 +144,11 @@ async def test_a_clip_that_cannot_be_decoded_has_no_pictures(
 
     monkeypatch.setattr(own_evidence, "posters_contained", counted)
     for who in ("rita", "rolf"):
-        with pytest.raises(BrokenMedia, match="no picture"):
+        with pytest.raises(BrokenMedia, match="no frame"):
             await bench.gate.evidence.posters(incident.id, who)
     assert len(tried) == 1, "the second one has the answer of the first"
     (bench.gate.settings.evidence_folder / f"{incident.id}.mp4").write_bytes(b"a longer clip")
-    with pytest.raises(BrokenMedia, match="no picture"):
+    with pytest.raises(BrokenMedia, match="no frame"):
         await bench.gate.evidence.posters(incident.id, "rita")
     assert len(tried) == 2, "it is another clip"
 
@@ -214,7 +214,7 @@ async def test_a_bucket_shows_what_any_gate_decided(bench: Bench, tmp_path: Path
         await evidence.account(incident.id, "rita")
 
 
-async def test_pictures_that_take_too_long_are_tried_again_soon(
+async def test_frames_that_take_too_long_are_tried_again_soon(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     incident, clock, tried = opened(bench, b"clip"), bench.gate.clock, list[float]()
@@ -226,7 +226,7 @@ async def test_pictures_that_take_too_long_are_tried_again_soon(
 
     monkeypatch.setattr(own_evidence, "posters_contained", busy)
     for _ in range(200):
-        with pytest.raises(PicturesLate, match=r"ask again in \d+ s") as late:
+        with pytest.raises(PostersLate, match=r"ask again in \d+ s") as late:
             await bench.gate.evidence.posters(incident.id, "rita")
         assert late.value.retryable
         clock.advance_ms(10_000)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from edge.contract.gen import worker_pb2
 from edge.domain import UNPROVEN_ATTRIBUTE, Publish
-from edge.errors import PictureTooLarge, SourceStalled
+from edge.errors import FrameTooLarge, SourceStalled
 from edge.policy import Mode, Policy
 from edge.supervise.fault_pauses import (
     FIRST_PAUSE_MS,
@@ -22,7 +22,7 @@ from edge.supervise.fault_pauses import (
 from edge.workers.closing import Closing
 from tests.supervise.gate_without_workers import Bench, gate_without_workers
 
-TOO_LARGE = PictureTooLarge(8192, 8192, 4096, 2304)
+TOO_LARGE = FrameTooLarge(8192, 8192, 4096, 2304)
 
 
 def publish(broadcaster: str, address: str = "203.0.113.7", *, proven: bool = True) -> Publish:

@@ -1,4 +1,4 @@
-"""Sound is kept beside the picture, within bounds, and in the picture's media time."""
+"""Audio is kept beside the video, within bounds, and in its media time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def unit(pts_ms: int, *, keyframe: bool = False, size: int = 100) -> AccessUnit:
     return AccessUnit(pts_ms, pts_ms, keyframe, bytes(size), float(pts_ms))
 
 
-def test_sound_gets_the_media_time_of_the_picture() -> None:
+def test_audio_gets_the_media_time_of_the_frame() -> None:
     alignment = AudioAlignment()
     assert alignment.aligned(sound(5)) == sound(5)
     alignment.picture(10_000, 7_000)
@@ -41,19 +41,19 @@ def test_sound_gets_the_media_time_of_the_picture() -> None:
 
 
 @given(st.integers(-(2**40), 2**40), st.integers(0, 2**40), st.integers(-(2**63), 2**63 - 1))
-def test_sound_never_lies_far_from_the_picture(caller_ms: int, media_ms: int, pts_ms: int) -> None:
+def test_audio_never_lies_far_from_the_frame(caller_ms: int, media_ms: int, pts_ms: int) -> None:
     alignment = AudioAlignment()
     alignment.picture(caller_ms, media_ms)
     (at_ms, _), _ = alignment.aligned(sound(pts_ms)).units
     assert abs(at_ms - media_ms) <= 30_000
 
 
-def test_sound_goes_when_its_picture_goes() -> None:
+def test_audio_goes_when_its_frame_goes() -> None:
     media = PushBuffer(TierPolicy(), EvidencePolicy(ring_ms=4_000), 10_000)
     assert media.add_audio(sound(0)) == sound(0)
-    assert media.kept() == KeptMedia(audio=(sound(0),)), "sound alone, so far"
+    assert media.kept() == KeptMedia(audio=(sound(0),)), "audio alone, so far"
     media.add_unit(unit(0, keyframe=True))
-    assert media.kept().audio == (), "it is not in the picture's time"
+    assert media.kept().audio == (), "it is not in the video's time"
     for number in range(1, 300):
         media.add_unit(unit(40 * number, keyframe=number % 25 == 0))
         if number % 12 == 0:
@@ -67,7 +67,7 @@ def test_sound_goes_when_its_picture_goes() -> None:
     assert heard == sorted(heard)
 
 
-def test_sound_alone_is_kept_as_long_as_a_picture_would_be() -> None:
+def test_audio_alone_is_kept_as_long_as_a_frame_would_be() -> None:
     media = PushBuffer(TierPolicy(), EvidencePolicy(ring_ms=4_000), 10_000)
     for number in range(100):
         media.add_audio(sound(500 * number))
@@ -88,7 +88,7 @@ def test_it_is_bounded(pieces: list[tuple[int, int]]) -> None:
     )
 
 
-def test_a_recording_has_the_sound_before_and_after_its_verdict() -> None:
+def test_a_recording_has_the_audio_before_and_after_its_verdict() -> None:
     media = PushBuffer(TierPolicy(), EvidencePolicy(), 10_000)
     media.add_unit(unit(0, keyframe=True))
     media.add_audio(sound(0))
@@ -100,7 +100,7 @@ def test_a_recording_has_the_sound_before_and_after_its_verdict() -> None:
     assert recording.bytes == 2 * 100 + 2 * 202
 
 
-def test_sound_that_does_not_fit_ends_no_picture() -> None:
+def test_audio_that_does_not_fit_ends_no_frame() -> None:
     policy = EvidencePolicy(clip_bytes=1024 * 1024)
     recording = Recording(KeptMedia((unit(0, keyframe=True),)), policy, 0)
     recording.add_audio(sound(0, 600_000))

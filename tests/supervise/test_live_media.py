@@ -36,7 +36,7 @@ def media() -> EncodedMedia:
 
 
 async def live(bench: Bench, codec: str = "h264") -> tuple[StreamId, ScriptedPull]:
-    """A stream whose first 30 pictures have come."""
+    """A stream whose first 30 frames have come."""
     stream_id: StreamId = (await bench.admit("7", "show")).stream_id
     await bench.gate.attach(stream_id, "rtmp://127.0.0.1/live/show")
     [pull] = bench.pullers.pulls_of(stream_id)

@@ -13,7 +13,7 @@ from edge.clock import SystemClock
 from edge.config import LimitsSection
 from edge.contract.gen import worker_pb2
 from edge.domain import UNPROVEN_ATTRIBUTE, AccessUnit, Publish, StreamId
-from edge.errors import NotFound, PictureTooLarge, SourceStalled
+from edge.errors import FrameTooLarge, NotFound, SourceStalled
 from edge.reasons import AdmissionReason, EndReason
 from edge.servers.gatekeeper import Admission
 from edge.servers.hook_http import refusal_status
@@ -157,7 +157,7 @@ async def test_who_watches_and_sends_nothing_keeps_no_neighbour_out(
         for number in range(5):
             assert (await small.admit(f"n{number}", "203.0.113.8")).allowed
         assert (await small.admit("n5", "203.0.113.8")).reason is AdmissionReason.QUOTA
-        assert [stream.life.over for stream in streams] == [False, *[True] * 5], "one has brought a picture"
+        assert [stream.life.over for stream in streams] == [False, *[True] * 5], "one has brought a frame"
         for stream in streams[1:]:
             assert stream.responses is not None
             assert isinstance(stream.responses.error, SourceStalled), "it asks again when media comes"
@@ -210,7 +210,7 @@ async def test_streams_whose_cuts_nobody_confirms_take_no_places_of_others(
             small.watch(admission)
             stream = registry.get(admission.stream_id or "")
             if ended == "by its media":
-                error = PictureTooLarge(8192, 8192, 4096, 2304)
+                error = FrameTooLarge(8192, 8192, 4096, 2304)
                 closed = Closing.by(error, retryable=False).to_proto(stream.id, stream.opening)
                 small.bench.gate._worker_events.on_worker_event(worker_pb2.FromWorker(closed=closed))
             else:

@@ -113,7 +113,7 @@ async def test_a_new_connection_replaces_the_old_one_and_what_it_brought(tmp_pat
         await brought(bench, stream_id, new, 3)
 
 
-async def test_sound_is_passed_on_while_the_worker_wants_it(tmp_path: Path) -> None:
+async def test_audio_is_passed_on_while_the_worker_wants_it(tmp_path: Path) -> None:
     async with gate_without_workers(tmp_path) as bench:
         stream_id, pull = await pulled(bench)
         for wanted in (True, False):

@@ -1,4 +1,4 @@
-"""Pictures are made of what somebody looks at, the risky first, and of nothing while nobody looks."""
+"""Frames are made of what somebody looks at, the risky first, and of nothing while nobody looks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def made(ms: float, *, jpeg: bytes = b"jpeg") -> Thumbnail:
     return Thumbnail(jpeg, 1, 0, ms)
 
 
-def test_one_without_a_picture_comes_first_and_then_the_one_that_is_most_overdue() -> None:
+def test_one_without_a_frame_comes_first_and_then_the_one_that_is_most_overdue() -> None:
     new, calm, risky = stream("new"), stream("calm"), stream("risky", flagged=True)
     live = [(each, unit(40)) for each in (calm, risky, new)]
     both = {"calm": made(0), "risky": made(CALM_MS - RISKY_MS - 1)}
@@ -41,7 +41,7 @@ def test_one_without_a_picture_comes_first_and_then_the_one_that_is_most_overdue
     assert next_due(live, both, CALM_MS + RISKY_MS) == (calm, unit(40))
 
 
-def test_a_stream_without_a_new_keyframe_or_a_picture_waits() -> None:
+def test_a_stream_without_a_new_keyframe_or_a_frame_waits() -> None:
     one = stream("one", flagged=True)
     assert next_due([(one, unit(0))], {"one": made(0)}, 10**9) is None
     broken = {"one": made(0, jpeg=b"")}

@@ -75,7 +75,7 @@ def test_calm_counts_against_every_category_and_other_labels_count_nowhere() -> 
     }
 
 
-def test_the_motion_models_figures_are_not_moved_by_sound() -> None:
+def test_the_motion_models_figures_are_not_moved_by_audio() -> None:
     loud = report(fight=[0.1, 0.2], gunfire=[0.9])
     alone = judged_by(["fight"], loud)
     assert (alone["score_max"], alone["first_flag_s"]) == (0.2, None)

@@ -1,4 +1,4 @@
-"""The flag threshold of a category of sound or single pictures, from false flags of calm recordings."""
+"""The flag threshold of a category of audio or single frames, from false flags of calm recordings."""
 
 from __future__ import annotations
 

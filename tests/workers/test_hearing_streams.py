@@ -18,8 +18,8 @@ from edge.policy import CategoryPolicy, Mode, Policy
 from edge.stream import resampler
 from edge.workers.loop import WorkerLoop
 from tests.conftest import require
-from tests.detect.audio.tiny_sound_model import tiny_sound_onnx, tiny_spec
-from tests.evidence.sounds import bursts, encoded_sound
+from tests.detect.audio.tiny_audio_model import tiny_audio_onnx, tiny_spec
+from tests.evidence.sounds import bursts, encoded_audio
 from tests.workers.simulated import POLICY, START_MS, Message, media, play, pushed
 
 SECONDS = 10
@@ -34,7 +34,7 @@ def library() -> None:
 
 @cache
 def model() -> AudioModel:
-    return AudioModel.load(tiny_spec(), tiny_sound_onnx(), Path("tiny.onnx"))
+    return AudioModel.load(tiny_spec(), tiny_audio_onnx(), Path("tiny.onnx"))
 
 
 def policy(on: Collection[str] = ("gunfire", "scream"), mode: Mode = Mode.ENFORCE) -> Policy:
@@ -44,7 +44,7 @@ def policy(on: Collection[str] = ("gunfire", "scream"), mode: Mode = Mode.ENFORC
 
 @cache
 def shots() -> tuple[Audio, ...]:
-    return tuple(encoded_sound(bursts(SECONDS, SHOTS), a_message=22))
+    return tuple(encoded_audio(bursts(SECONDS, SHOTS), a_message=22))
 
 
 def listening(loop: WorkerLoop) -> None:
@@ -126,7 +126,7 @@ def test_gunfire_is_flagged_within_two_and_a_half_seconds() -> None:
     assert wishes(events)[0]
 
 
-def test_sound_without_any_picture_is_judged() -> None:
+def test_audio_without_any_frame_is_judged() -> None:
     opening = worker_pb2.OpenPush(stream_id="st", codec="h264", policy_json=policy().model_dump_json())
     messages: list[Message] = [
         (START_MS, listening),
@@ -137,29 +137,29 @@ def test_sound_without_any_picture_is_judged() -> None:
     ((time_ms, judged),) = flags([(time_ms - START_MS, event) for time_ms, event in events])
     assert time_ms - 1000 * SHOTS[0] < 2_500
     assert judged.verdict.category == "gunfire"
-    assert judged.cleared_pts_ms == -1, "no picture was passed"
+    assert judged.cleared_pts_ms == -1, "no frame was passed"
 
 
 def test_what_goes_on_is_said_to_go_on_and_then_over() -> None:
-    roar = tuple(encoded_sound(bursts(SECONDS, [t / 10 for t in range(20, 98)]), a_message=22))
+    roar = tuple(encoded_audio(bursts(SECONDS, [t / 10 for t in range(20, 98)]), a_message=22))
     events = watched(roar)
     signs = [(t, e.judged) for t, e in events if e.WhichOneof("event") == "judged" and e.judged.going_on]
     assert len(signs) > 8
     assert {sign.going_on[0].category for _, sign in signs} == {"gunfire"}
 
 
-def test_sound_clears_no_picture_and_asks_to_look_closer() -> None:
-    with_sound, silent = watched(shots()), watched(())
-    assert pictures(with_sound)[:5] == pictures(silent)[:5]
-    assert len(pictures(with_sound)) > len(pictures(silent)) + 5
-    judged = [e.judged for _, e in with_sound if e.WhichOneof("event") == "judged"]
+def test_audio_clears_no_frame_and_asks_to_look_closer() -> None:
+    with_audio, silent = watched(shots()), watched(())
+    assert pictures(with_audio)[:5] == pictures(silent)[:5]
+    assert len(pictures(with_audio)) > len(pictures(silent)) + 5
+    judged = [e.judged for _, e in with_audio if e.WhichOneof("event") == "judged"]
     by_witness = [one for one in judged if one.by_witness]
-    last_cleared = max(e.judged.cleared_pts_ms for _, e in with_sound if e.WhichOneof("event") == "judged")
+    last_cleared = max(e.judged.cleared_pts_ms for _, e in with_audio if e.WhichOneof("event") == "judged")
     assert by_witness[0].cleared_pts_ms < 1000 * SHOTS[-1]
     assert last_cleared > 9_000, "and the watermark goes on once it is over"
 
 
-def test_a_stream_without_sound_loses_nothing() -> None:
+def test_a_stream_without_audio_loses_nothing() -> None:
     deaf = watched((), listens=lambda loop: None)
     assert pictures(watched(())) == pictures(deaf)
     assert (wishes(deaf)[0], wishes(watched(()))[0]) == (False, True)
@@ -190,7 +190,7 @@ def test_a_policy_that_switches_it_off_ends_what_was_heard() -> None:
     assert judged[-1].cleared_pts_ms > 9_000
 
 
-def test_sound_that_stops_holds_nothing_back() -> None:
+def test_audio_that_stops_holds_nothing_back() -> None:
     until = tuple(each for each in shots() if each.units[0][0] < 4_900)
     events = watched(until)
     assert len(flags(events)) == 1
@@ -198,7 +198,7 @@ def test_sound_that_stops_holds_nothing_back() -> None:
     assert cleared[-1] > 9_000, "the watermark is not frozen by the last thing that was heard"
 
 
-def test_sound_that_is_late_is_shed_and_counted() -> None:
+def test_audio_that_is_late_is_shed_and_counted() -> None:
     """The worker stands still for five seconds."""
 
     def stands_still(loop: WorkerLoop) -> None:
@@ -209,13 +209,13 @@ def test_sound_that_is_late_is_shed_and_counted() -> None:
     assert not any(event.WhichOneof("event") == "closed" for _, event in events)
 
 
-def test_more_sound_than_can_wait_is_counted() -> None:
+def test_more_audio_than_can_wait_is_counted() -> None:
     flood = [sent(each, 4_000) for each in shots()]
     events = watched((), policy(), *flood)
     assert counted(events, "audio_too_much") > 0
 
 
-def test_sound_of_another_time_base_is_heard_as_well() -> None:
+def test_audio_of_another_time_base_is_heard_as_well() -> None:
     moved = [Audio(a.codec, a.extradata, tuple((7, data) for _, data in a.units)) for a in shots()]
     came = [sent(late, end_ms(each)) for each, late in zip(shots(), moved, strict=True)]
     assert len(flags(watched((), policy(), *came))) == 1

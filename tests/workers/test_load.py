@@ -160,7 +160,7 @@ def test_what_comes_and_goes_makes_nobody_else_look_costly(coming: int, wasted: 
 
 
 def test_streams_that_send_nothing_fill_no_worker() -> None:
-    """Thirty a second open their watching, and stay without a picture."""
+    """Thirty a second open their watching, and stay without a frame."""
     estimate = LoadEstimate()
     grown([8, *[0] * 8], COST, estimate)
     for _ in range(4):

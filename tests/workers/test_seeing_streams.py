@@ -1,4 +1,4 @@
-"""A worker sees a firearm in single pictures, in simulated time: soon, only where it is asked to, and never
+"""A worker sees a firearm in single frames, in simulated time: soon, only where it is asked to, and never
 at the samples' cost."""
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from edge.stream import resampler
 from edge.stream.synthetic import EncodedMedia, encode, moving_square
 from edge.workers.loop import WorkerLoop
 from tests.conftest import require
-from tests.detect.audio.tiny_sound_model import tiny_sound_onnx, tiny_spec
+from tests.detect.audio.tiny_audio_model import tiny_audio_onnx, tiny_spec
 from tests.detect.sight.tiny_frame_model import tiny_frame_onnx, tiny_frame_spec
-from tests.evidence.sounds import bursts, encoded_sound
+from tests.evidence.sounds import bursts, encoded_audio
 from tests.workers.simulated import POLICY, START_MS, Message, media, play, pushed
 
 SECONDS = 16
 SHOWN = (6.0, 11.0)
-"""When the firearm is in the picture, seconds."""
+"""When the firearm is in the frame, seconds."""
 FIREARM = CategoryPolicy(alone=Action.FLAG, raise_at=0.4, flag_at=0.7, cut_at=1.0, release_at=0.3)
 GUNFIRE = FIREARM.model_copy(update={"raise_at": 0.3, "flag_at": 0.6, "release_at": 0.2})
 
@@ -41,7 +41,7 @@ def model() -> FrameModel:
 
 @cache
 def armed(begin_s: float = SHOWN[0], end_s: float = SHOWN[1]) -> EncodedMedia:
-    """At 15 fps, GOP 1 s. Bright pictures show what the tiny model takes for a firearm."""
+    """At 15 fps, GOP 1 s. Bright frames show what the tiny model takes for a firearm."""
 
     def picture(index: int, height: int, width: int) -> Any:
         bright = begin_s <= index / 15 < end_s
@@ -82,7 +82,7 @@ def watched(
     looks: Callable[[WorkerLoop], None] = looking,
     **costs: Any,
 ) -> list[tuple[float, worker_pb2.FromWorker]]:
-    """A stream with these pictures. Returns events by time."""
+    """A stream with these frames. Returns events by time."""
     messages: list[Message] = [
         (START_MS, looks),
         (START_MS, opened(chosen or policy())),
@@ -113,7 +113,7 @@ def counted(events: list[tuple[float, worker_pb2.FromWorker]], reason: str) -> i
     )
 
 
-def test_a_firearm_is_flagged_after_its_second_picture_and_once() -> None:
+def test_a_firearm_is_flagged_after_its_second_frame_and_once() -> None:
     events = watched(armed())
     ((time_ms, flag),) = acted(events, gate_pb2.ACTION_FLAG)
     assert 1000 * SHOWN[0] < time_ms < 1000 * SHOWN[0] + 3_500
@@ -122,7 +122,7 @@ def test_a_firearm_is_flagged_after_its_second_picture_and_once() -> None:
     assert (verdict.category, verdict.reason) == ("firearm", "detector")
     assert verdict.begin_pts_ms >= 1000 * SHOWN[0] - 1
     signal = verdict.signals[0]
-    assert (signal.kind, signal.detail) == ("frame", "2 of 3 pictures")
+    assert (signal.kind, signal.detail) == ("frame", "2 of 3 frames")
     assert signal.score > 0.7
     assert verdict.begin_pts_ms <= signal.pts_ms == verdict.pts_ms
     assert not acted(events, gate_pb2.ACTION_CUT)
@@ -136,7 +136,7 @@ def test_it_goes_on_while_it_is_seen_and_the_watermark_goes_on_after_it() -> Non
     assert max(one.cleared_pts_ms for _, one in judged(events)) > 1000 * (SECONDS - 2)
 
 
-def test_a_first_picture_asks_to_look_closer() -> None:
+def test_a_first_frame_asks_to_look_closer() -> None:
     with_sight, blind = watched(armed()), watched(armed(), looks=lambda loop: None)
     before = [at for at in samples(blind) if at < 1000 * SHOWN[0]]
     assert samples(with_sight)[: len(before)] == before
@@ -204,8 +204,8 @@ def test_a_model_that_comes_later_looks_at_running_streams() -> None:
     assert len(acted(events, gate_pb2.ACTION_FLAG)) == 1
 
 
-def test_pictures_that_there_is_no_time_for_are_shed_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The worker stands still after a picture was taken."""
+def test_frames_that_there_is_no_time_for_are_shed_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker stands still after a frame was taken."""
     scale = FrameScaler.picture
     loops: list[WorkerLoop] = []
 
@@ -224,7 +224,7 @@ def test_pictures_that_there_is_no_time_for_are_shed_and_counted(monkeypatch: py
     assert not any(event.WhichOneof("event") == "closed" for _, event in events)
 
 
-def test_pictures_cost_no_sample_where_time_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frames_cost_no_sample_where_time_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
     loops: list[WorkerLoop] = []
     infer = FrameModel.infer
 
@@ -254,7 +254,7 @@ def test_gunfire_and_a_firearm_cut_together_and_alone_only_flag() -> None:
     require(resampler() is not None, "soxr")
     rules = attack_rules((0.6, 0.3), (0.7, 0.4), 0.5)
     chosen = policy(("firearm",), gunfire=GUNFIRE).model_copy(update={"rules": rules})
-    ears = AudioModel.load(tiny_spec(), tiny_sound_onnx(), Path("tiny.onnx"))
+    ears = AudioModel.load(tiny_spec(), tiny_audio_onnx(), Path("tiny.onnx"))
 
     def both(loop: WorkerLoop) -> None:
         looking(loop)
@@ -272,7 +272,7 @@ def test_gunfire_and_a_firearm_cut_together_and_alone_only_flag() -> None:
                 )
             ),
         )
-        for each in encoded_sound(bursts(SECONDS, shots), a_message=22)
+        for each in encoded_audio(bursts(SECONDS, shots), a_message=22)
     ]
     heard = watched(media(SECONDS), chosen, *sound, looks=both)
     assert [one.verdict.category for _, one in acted(heard, gate_pb2.ACTION_FLAG)] == ["gunfire"]

@@ -68,7 +68,7 @@ def add(
         str | None,
         typer.Option("--id", help="Id of the entry, for a single file (default: from its content)."),
     ] = None,
-    sound: Annotated[
+    audio: Annotated[
         bool | None,
         typer.Option(
             "--sound/--no-sound",
@@ -90,7 +90,7 @@ def add(
 
     Of a folder, whatever is media is added, also from folders below it. What the bank has, and what is
     something else (text, a pipe, a link to a folder), is left out and listed. Media that cannot be read or
-    recognised by its pictures is listed, too, and makes the exit code 1. The rest is added.
+    recognised by its frames is listed, too, and makes the exit code 1. The rest is added.
     """
     found = FoundFiles.of(paths)
     named = [path for index, path in enumerate(found.files) if index not in found.in_folders]
@@ -102,7 +102,7 @@ def add(
 
         def take(path: Path) -> _Taken:
             damage = Damage()
-            item = _fingerprint(path, bar, entry_id, label, note, variants, sound, damage)
+            item = _fingerprint(path, bar, entry_id, label, note, variants, audio, damage)
             return item, _row(path, item, damage)
 
         def add_all(taken: list[_Taken]) -> None:
@@ -120,7 +120,7 @@ def add(
     else:
         columns = ("id", "hashes", "sound_items", "path")
         rows = [[a[c] for c in columns] for a in added]
-        print_table(("entry", "hashes", "sound items", "file"), rows, "nothing was added")
+        print_table(("entry", "hashes", "audio items", "file"), rows, "nothing was added")
         for row in added:
             if row["damaged_packets"]:
                 stderr.print(
@@ -129,7 +129,7 @@ def add(
                     soft_wrap=True,
                 )
         print_left_out(left_out)
-        if sound is None and not available():
+        if audio is None and not available():
             stderr.print(MISSING, soft_wrap=True)
         if added:
             say_size(Bank.open(bank))
@@ -287,7 +287,7 @@ def _fingerprint(
     label: str,
     note: str,
     variants: VariantSet,
-    sound: bool | None,
+    audio: bool | None,
     damage: Damage,
 ) -> Footage:
     task = bar.add_task(printable(path.name), total=None)
@@ -298,7 +298,7 @@ def _fingerprint(
             label=label,
             note=note,
             variants=variants,
-            sound=sound,
+            audio=audio,
             added_ms=time.time_ns() // 1_000_000,
             progress=lambda done_s, length_s: advance(bar, task, done_s, length_s),
             damage=damage,

@@ -44,7 +44,7 @@ MARKS = {
     ),
     "quarantine": _Mark(
         "quarantined",
-        "Let entries ask for a person only, never for a cut; done by itself to runaway entries.",
+        "Let entries ask for a person only, never for a cut. The gate does it to entries that run away.",
         lambda bank, ids, note: bank.set_quarantined(ids, True, note),
     ),
     "release": _Mark(
@@ -148,9 +148,9 @@ def set_(
 def accept(bank: BankArgument, as_json: JsonOption = False) -> None:
     """Put on record that what a bank has lost is meant to be gone, so that running gates take it.
 
-    Gates serve the last good copy of a bank that is gone, or holds less than before without a removal on
-    record: an older copy, or another bank of that name. For a bank that is gone, an empty one is made. Its
-    file can be deleted once the gates have taken it.
+    A bank that is gone, or that holds less than before without a removal on record, may be an older copy or
+    another bank of that name. Gates then serve its last good copy. For a bank that is gone this command makes
+    an empty one. Delete that file once the gates have taken it.
     """
     try:
         opened = Bank.open(bank)

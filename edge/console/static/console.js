@@ -185,7 +185,7 @@ function playerKey(event) {
   else return false
   return true
 }
-// Who points at the picture or holds the button sees it without blur.
+// Who points at the poster or holds the button sees it without blur.
 if (player) {
   const seen = (on) => () => player.classList.toggle("seen", on)
   player.addEventListener("pointerenter", seen(true))

@@ -1,5 +1,5 @@
 // Watches one live stream: fragmented MP4 from the gate, through Media Source Extensions. It shows the newest
-// picture, and what came before it when it is asked to. It begins only when a person says so, and without sound.
+// frame, and what came before it when it is asked to. It begins only when a person says so, and without audio.
 const stage = document.getElementById("player")
 const video = document.getElementById("live-video")
 const said = document.getElementById("said")
@@ -103,7 +103,7 @@ async function remove(buffer, until) {
   if (buffer.updating) await happens(buffer, "updateend")
 }
 
-// Goes to the newest picture, keeps close to it, and jumps over what was left out.
+// Goes to the newest frame, keeps close to it, and jumps over what was left out.
 function follow() {
   if (!video.buffered.length) return
   const first = video.buffered.start(0)
@@ -111,7 +111,7 @@ function follow() {
   if (!said.hidden && video.readyState > 2) tell("")
   if (!atNewest) return
   const late = edge() - video.currentTime
-  // At first the last seconds come all at once, and only the newest picture is to be shown.
+  // At first the last seconds come all at once, and only the newest frame is to be shown.
   if (late > (settled ? MOST_LATE_S : LATE_S) || (!video.seeking && !within(video.currentTime))) toNewest()
   else settled = true
   video.playbackRate = late > LATE_S ? 1.15 : 1

@@ -562,14 +562,14 @@ class Signal(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     MISSED_MS_FIELD_NUMBER: _builtins.int
     source: _builtins.str
-    """`detect`, `match` (picture), `sound`, or `media`: it cannot be watched, and `detail` says why."""
+    """`detect`, `match` (video), `sound` (audio), or `media`: it cannot be watched, and `detail` says why."""
     category: _builtins.str
     """Category, for example `fight`."""
     pts_ms: _builtins.int
     """Media time of the newest frame judged, milliseconds."""
     score: _builtins.float
     """Calibrated probability (detect), 1 - distance / 256 (match), or 1 - share of
-    differing bits (sound); 0 to 1.
+    differing bits (audio); 0 to 1.
     """
     distance: _builtins.int
     """Hamming distance in bits; -1 without one."""
@@ -588,7 +588,7 @@ class Signal(_message.Message):
     begin_pts_ms: _builtins.int
     """Media time of the oldest sample that voted for it (match), milliseconds. Unset where it is of one sample."""
     kind: _builtins.str
-    """Kind of the model that says it (detect): `motion`, `frame` (a picture) or `audio`. Empty otherwise."""
+    """Kind of the model that says it (detect): `motion`, `frame` (single frames) or `audio`. Empty otherwise."""
     missed_ms: _builtins.int
     """For how long the stream had shown it before its bank knew it (match), milliseconds: a new entry was looked up
     in what streams had shown. Unset where the bank knew it.
@@ -746,7 +746,7 @@ class TierChange(_message.Message):
     """
     audio_wanted: _builtins.bool
     """Whether AudioUnits are useful, because the gate looks for known audio, or listens for gunfire and the
-    like. Evidence clips then have the stream's sound. May change with any TierChange.
+    like. Evidence clips then have the stream's audio. May change with any TierChange.
     """
     def __init__(
         self,

@@ -105,9 +105,9 @@ class _EvidencePartEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Evidence
     EVIDENCE_PART_UNSPECIFIED: _EvidencePart.ValueType  # 0
     """As CLIP."""
     EVIDENCE_PART_CLIP: _EvidencePart.ValueType  # 1
-    """The clip: MP4 with the stream's own pictures and sound."""
+    """The clip: MP4 with the stream's own video and audio."""
     EVIDENCE_PART_POSTERS: _EvidencePart.ValueType  # 2
-    """Up to five pictures of the clip, JPEG, the most telling first. The gate makes them when they are asked for first."""
+    """Up to five frames of the clip, JPEG, the most telling first. The gate makes them when they are asked for first."""
     EVIDENCE_PART_ACCOUNT: _EvidencePart.ValueType  # 3
     """What the machine has to say: scores over time and what led to the verdict."""
 
@@ -117,9 +117,9 @@ class EvidencePart(_EvidencePart, metaclass=_EvidencePartEnumTypeWrapper):
 EVIDENCE_PART_UNSPECIFIED: EvidencePart.ValueType  # 0
 """As CLIP."""
 EVIDENCE_PART_CLIP: EvidencePart.ValueType  # 1
-"""The clip: MP4 with the stream's own pictures and sound."""
+"""The clip: MP4 with the stream's own video and audio."""
 EVIDENCE_PART_POSTERS: EvidencePart.ValueType  # 2
-"""Up to five pictures of the clip, JPEG, the most telling first. The gate makes them when they are asked for first."""
+"""Up to five frames of the clip, JPEG, the most telling first. The gate makes them when they are asked for first."""
 EVIDENCE_PART_ACCOUNT: EvidencePart.ValueType  # 3
 """What the machine has to say: scores over time and what led to the verdict."""
 Global___EvidencePart: _TypeAlias = EvidencePart  # noqa: Y015
@@ -720,7 +720,7 @@ class MediaChunk(_message.Message):
     end_ms: _builtins.int
     """Where the file ends after this fragment, milliseconds of its own time, which begins at 0."""
     behind_ms: _builtins.int
-    """How long ago the newest picture of this fragment came from the publisher, milliseconds."""
+    """How long ago the newest frame of this fragment came from the publisher, milliseconds."""
     gap: _builtins.bool
     """Media before this fragment was left out, because the reader was slow."""
     def __init__(
@@ -996,7 +996,7 @@ class LeftOutFrames(_message.Message):
     low_quality: _builtins.int
     """They show too little to be recognised by."""
     still: _builtins.int
-    """The picture stands still: a slide, a test card, a wall."""
+    """The frame stands still: a slide, a test card, a wall."""
     seen_in_stream: _builtins.int
     """The calm part of the same stream shows them, too."""
     seen_elsewhere: _builtins.int
@@ -1858,7 +1858,7 @@ class EvidenceFile(_message.Message):
     length_bytes: _builtins.int
     """How many bytes follow."""
     clip_ms: _builtins.int
-    """A picture: its moment in the clip's own time, milliseconds. Unset for a clip."""
+    """A poster: its moment in the clip's own time, milliseconds. Unset for a clip."""
     def __init__(
         self,
         *,
@@ -1922,7 +1922,7 @@ class EvidenceWitness(_message.Message):
     """Where its newest sample is in the clip, milliseconds of the clip's own time. Unset without a clip."""
     bank_incident_id: _builtins.str
     """The incident whose clip the matched bank entry was made of. Empty for entries of other banks, of which no
-    picture is kept.
+    frame is kept.
     """
     @_builtins.property
     def signal(self) -> _gate_pb2.Signal:
@@ -1987,7 +1987,7 @@ Global___EvidenceAccount: _TypeAlias = EvidenceAccount  # noqa: Y015
 
 @_typing.final
 class EvidenceChunk(_message.Message):
-    """One piece of evidence. CLIP: a `file`, then `data`. POSTERS: for each picture a `file`, then its `data`.
+    """One piece of evidence. CLIP: a `file`, then `data`. POSTERS: for each poster a `file`, then its `data`.
     ACCOUNT: one `account`.
     """
 

@@ -275,7 +275,7 @@ class OperatorServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchMedia(self, request, context):
-        """reviewer. The picture of a stream that is live on this gate: its last seconds and then what comes, as fragmented
+        """reviewer. The video of a stream that is live on this gate: its last seconds and then what comes, as fragmented
         MP4, until it is over. Nothing is decoded. A reader that is too slow goes on at the newest keyframe, and no queue
         of the gate grows for it. The audit log says who has watched which stream (`stream_watched`, once in ten minutes).
         NOT_FOUND where no such stream is live here; INVALID_ARGUMENT for media that no player could show; UNAVAILABLE where
@@ -367,7 +367,7 @@ class OperatorServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetEvidence(self, request, context):
-        """viewer. The evidence of an incident, one part a call: its clip or a range of the clip's bytes, pictures of it,
+        """viewer. The evidence of an incident, one part a call: its clip or a range of the clip's bytes, posters of it,
         or what the machine has to say of it. The audit log says who has read which part; what one person reads
         of a part within ten minutes is one entry. What another gate of the fleet has in its folder is fetched from there:
         UNAVAILABLE names a gate that is away, and FAILED_PRECONDITION one that announces no address or shares no secret.

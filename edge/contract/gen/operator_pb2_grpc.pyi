@@ -62,7 +62,7 @@ class OperatorStub:
     misses those in between.
     """
     WatchMedia: _grpc.UnaryStreamMultiCallable[_operator_pb2.WatchMediaRequest, _operator_pb2.MediaChunk]
-    """reviewer. The picture of a stream that is live on this gate: its last seconds and then what comes, as fragmented
+    """reviewer. The video of a stream that is live on this gate: its last seconds and then what comes, as fragmented
     MP4, until it is over. Nothing is decoded. A reader that is too slow goes on at the newest keyframe, and no queue
     of the gate grows for it. The audit log says who has watched which stream (`stream_watched`, once in ten minutes).
     NOT_FOUND where no such stream is live here; INVALID_ARGUMENT for media that no player could show; UNAVAILABLE where
@@ -106,7 +106,7 @@ class OperatorStub:
     CommentIncident: _grpc.UnaryUnaryMultiCallable[_operator_pb2.CommentIncidentRequest, _operator_pb2.Comment]
     """reviewer. Adds a comment to an incident, for the people who review."""
     GetEvidence: _grpc.UnaryStreamMultiCallable[_operator_pb2.GetEvidenceRequest, _operator_pb2.EvidenceChunk]
-    """viewer. The evidence of an incident, one part a call: its clip or a range of the clip's bytes, pictures of it,
+    """viewer. The evidence of an incident, one part a call: its clip or a range of the clip's bytes, posters of it,
     or what the machine has to say of it. The audit log says who has read which part; what one person reads
     of a part within ten minutes is one entry. What another gate of the fleet has in its folder is fetched from there:
     UNAVAILABLE names a gate that is away, and FAILED_PRECONDITION one that announces no address or shares no secret.
@@ -184,7 +184,7 @@ class OperatorAsyncStub(OperatorStub):
     misses those in between.
     """
     WatchMedia: _aio.UnaryStreamMultiCallable[_operator_pb2.WatchMediaRequest, _operator_pb2.MediaChunk]  # type: ignore[assignment]
-    """reviewer. The picture of a stream that is live on this gate: its last seconds and then what comes, as fragmented
+    """reviewer. The video of a stream that is live on this gate: its last seconds and then what comes, as fragmented
     MP4, until it is over. Nothing is decoded. A reader that is too slow goes on at the newest keyframe, and no queue
     of the gate grows for it. The audit log says who has watched which stream (`stream_watched`, once in ten minutes).
     NOT_FOUND where no such stream is live here; INVALID_ARGUMENT for media that no player could show; UNAVAILABLE where
@@ -228,7 +228,7 @@ class OperatorAsyncStub(OperatorStub):
     CommentIncident: _aio.UnaryUnaryMultiCallable[_operator_pb2.CommentIncidentRequest, _operator_pb2.Comment]  # type: ignore[assignment]
     """reviewer. Adds a comment to an incident, for the people who review."""
     GetEvidence: _aio.UnaryStreamMultiCallable[_operator_pb2.GetEvidenceRequest, _operator_pb2.EvidenceChunk]  # type: ignore[assignment]
-    """viewer. The evidence of an incident, one part a call: its clip or a range of the clip's bytes, pictures of it,
+    """viewer. The evidence of an incident, one part a call: its clip or a range of the clip's bytes, posters of it,
     or what the machine has to say of it. The audit log says who has read which part; what one person reads
     of a part within ten minutes is one entry. What another gate of the fleet has in its folder is fetched from there:
     UNAVAILABLE names a gate that is away, and FAILED_PRECONDITION one that announces no address or shares no secret.
@@ -351,7 +351,7 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         request: _operator_pb2.WatchMediaRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_operator_pb2.MediaChunk], _abc.AsyncIterator[_operator_pb2.MediaChunk]]:
-        """reviewer. The picture of a stream that is live on this gate: its last seconds and then what comes, as fragmented
+        """reviewer. The video of a stream that is live on this gate: its last seconds and then what comes, as fragmented
         MP4, until it is over. Nothing is decoded. A reader that is too slow goes on at the newest keyframe, and no queue
         of the gate grows for it. The audit log says who has watched which stream (`stream_watched`, once in ten minutes).
         NOT_FOUND where no such stream is live here; INVALID_ARGUMENT for media that no player could show; UNAVAILABLE where
@@ -461,7 +461,7 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         request: _operator_pb2.GetEvidenceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_operator_pb2.EvidenceChunk], _abc.AsyncIterator[_operator_pb2.EvidenceChunk]]:
-        """viewer. The evidence of an incident, one part a call: its clip or a range of the clip's bytes, pictures of it,
+        """viewer. The evidence of an incident, one part a call: its clip or a range of the clip's bytes, posters of it,
         or what the machine has to say of it. The audit log says who has read which part; what one person reads
         of a part within ten minutes is one entry. What another gate of the fleet has in its folder is fetched from there:
         UNAVAILABLE names a gate that is away, and FAILED_PRECONDITION one that announces no address or shares no secret.

@@ -174,7 +174,7 @@ class EvidenceMedia(_message.Message):
     def units(self) -> _containers.RepeatedCompositeFieldContainer[_gate_pb2.AccessUnit]: ...
     @_builtins.property
     def audio(self) -> _containers.RepeatedCompositeFieldContainer[_gate_pb2.AudioUnits]:
-        """Its sound, in order, in the media time of the units."""
+        """Its audio, in order, in the media time of the units."""
 
     def __init__(
         self,
@@ -592,7 +592,7 @@ class Judged(_message.Message):
     judged_ms: _builtins.float
     shadow: _builtins.bool
     by_witness: _builtins.bool
-    """It is of a witness alone, which heard sound or saw a single picture: no sample was judged."""
+    """It is of a witness alone, which heard audio or saw a single frame: no sample was judged."""
     @_builtins.property
     def verdict(self) -> _gate_pb2.Verdict: ...
     @_builtins.property
@@ -605,7 +605,7 @@ class Judged(_message.Message):
 
     @_builtins.property
     def calm_views(self) -> _containers.RepeatedCompositeFieldContainer[Global___CalmView]:
-        """Pictures that are to be remembered: one a second at most."""
+        """Frames that are to be remembered: one a second at most."""
 
     def __init__(
         self,
@@ -633,7 +633,7 @@ Global___Judged: _TypeAlias = Judged  # noqa: Y015
 
 @_typing.final
 class CalmView(_message.Message):
-    """A picture that a stream showed."""
+    """A frame that a stream showed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -645,7 +645,7 @@ class CalmView(_message.Message):
     """Its PDQ hash, 32 bytes."""
     pts_ms: _builtins.int
     unseen_ms: _builtins.int
-    """Media time since the picture that was hashed before it, whether or not that was passed."""
+    """Media time since the frame that was hashed before it, whether or not that was passed."""
     not_passed: _builtins.bool
     """A verdict has come of it. Set: it is looked for in new entries of banks, and never counts as calm."""
     def __init__(

@@ -10,7 +10,7 @@ import numpy as np
 
 from edge.detect.audio.audio_windows import FRAMES, ListeningRules
 from edge.detect.audio.log_mel import BANDS, Mel
-from edge.detect.audio.recorded_audio import sound_missed_by, sound_scores
+from edge.detect.audio.recorded_audio import audio_missed_by, audio_scores
 from edge.detect.pack_files import PackFiles
 from edge.detect.recorded import refuse_missed
 from edge.detect.session import open_session
@@ -33,7 +33,7 @@ class AudioModel:
     @classmethod
     def of(cls, pack: PackFiles) -> AudioModel | None:
         """Loads the audio model of a pack. None: it has none. Raises as ``load``, and ModelError for two."""
-        sounds = pack.manifest.sounds
+        sounds = pack.manifest.audio
         if len(sounds) > 1:
             names = ", ".join(one.name for one in sounds)
             raise ModelError(f"{pack.directory}: more than one model of kind audio: {names}")
@@ -65,7 +65,7 @@ class AudioModel:
 
     def missed_by(self) -> dict[str, float]:
         """Returns how far its scores of drawn sounds are from the recorded ones. Empty: none are recorded."""
-        return sound_missed_by(self.spec, sound_scores(self.spec, self.infer)) if self.spec.recorded else {}
+        return audio_missed_by(self.spec, audio_scores(self.spec, self.infer)) if self.spec.recorded else {}
 
     def persistence(self, on: Collection[str]) -> dict[str, KOfN]:
         """Returns the rules of those of its categories that are on."""

@@ -46,7 +46,7 @@ class StreamHearing:
         self._on = frozenset(on)
         self._windows = AudioWindows(model.rules)
         self._persistence = WitnessPersistence(
-            model.persistence(on), ModelKind.AUDIO, STEP_MS, "windows of sound"
+            model.persistence(on), ModelKind.AUDIO, STEP_MS, "windows of audio"
         )
         self._waiting: deque[AudioWindow] = deque()
 

@@ -1,7 +1,7 @@
 """Checks with drawn sounds that an audio model scores here as on the machine that exported it.
 
 The sounds go the gate's own way: loudness, log-mel, model, calibration. So the check also finds a machine
-whose numpy transforms sound differently.
+whose numpy transforms audio differently.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _COUNT: Final = FRAMES * HOP + WINDOW - HOP
 _VOLLEY_S: Final = (0.1, 0.22, 0.34, 0.46, 0.58, 0.7, 0.82)
 
 Doubles = NDArray[np.float64]
-SoundScores = Mapping[DrawnSound, tuple[float, ...]]
+AudioScores = Mapping[DrawnSound, tuple[float, ...]]
 """Scores of drawn sounds, one for each category."""
 
 
@@ -53,7 +53,7 @@ def drawn_patches(rules: ListeningRules) -> dict[DrawnSound, Mel]:
     }
 
 
-def sound_scores(spec: AudioSpec, infer: Callable[[Mel], Mapping[str, float]]) -> SoundScores:
+def audio_scores(spec: AudioSpec, infer: Callable[[Mel], Mapping[str, float]]) -> AudioScores:
     """Returns a model's scores of every drawn sound, for ``AudioSpec.recorded``."""
     found: dict[DrawnSound, tuple[float, ...]] = {}
     for name, patch in drawn_patches(ListeningRules.of(spec.input)).items():
@@ -62,7 +62,7 @@ def sound_scores(spec: AudioSpec, infer: Callable[[Mel], Mapping[str, float]]) -
     return found
 
 
-def sound_missed_by(spec: AudioSpec, scores: SoundScores) -> dict[str, float]:
+def audio_missed_by(spec: AudioSpec, scores: AudioScores) -> dict[str, float]:
     """Returns how far the scores are from the recorded ones: for each sound the largest distance.
 
     Empty where the manifest records nothing.

@@ -158,7 +158,7 @@ class OnnxGraph:
         given = operator.inputs[0]
         shape = self._known(given)
         if operator.kind == "RESHAPE" and len(shape) != 1:
-            raise ModelError(f"RESHAPE: of a picture {shape}, a row of numbers is wanted")
+            raise ModelError(f"RESHAPE: of an image {shape}, a row of numbers is wanted")
         self._names[operator.outputs[0]], self._shapes[operator.outputs[0]] = self._names[given], shape
 
     def _combine(self, operator: TfliteOperator) -> None:
@@ -217,7 +217,7 @@ class OnnxGraph:
     def _picture(self, tensor: int) -> tuple[int, ...]:
         shape = self._known(tensor)
         if len(shape) != 3:
-            raise ModelError(f"a picture is wanted, and {shape} given")
+            raise ModelError(f"an image is wanted, and {shape} given")
         return shape
 
     def _row(self, tensor: int) -> int:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edge.detect.audio.audio_model import AudioModel
-from edge.detect.audio.recorded_audio import sound_scores
+from edge.detect.audio.recorded_audio import audio_scores
 from edge.detect.manifest import MAX_MODEL_BYTES
 from edge.detect.pack_files import MAX_MANIFEST_BYTES, SCHEMA, parse_manifest
 from edge.detect.sight.frame_model import FrameModel
-from edge.detect.sight.recorded_frames import picture_scores
+from edge.detect.sight.recorded_frames import frame_scores
 from edge.detect.witness_specs import AudioSpec, FrameSpec
 from edge.errors import ConfigError, ModelError
 from edge.settings_file import read_settings_file
@@ -54,9 +54,9 @@ def read_own_model(file: Path, entry: Path) -> OwnModel:
         raise ModelError(str(error).replace("models.0.", "")) from None
     if isinstance(spec, AudioSpec):
         heard = AudioModel.load(spec, onnx, file)
-        sounds = spec.recorded or sound_scores(spec, heard.infer)
+        sounds = spec.recorded or audio_scores(spec, heard.infer)
         return OwnModel(spec.model_copy(update={"recorded": sounds}), onnx)
     assert isinstance(spec, FrameSpec)
     seen = FrameModel.load(spec, onnx, file)
-    pictures = spec.recorded or picture_scores(spec, seen.infer)
+    pictures = spec.recorded or frame_scores(spec, seen.infer)
     return OwnModel(spec.model_copy(update={"recorded": pictures}), onnx)

@@ -14,7 +14,7 @@ from edge.detect.pack_files import PackFiles
 from edge.detect.recorded import refuse_missed, within_tolerance
 from edge.detect.session import open_session, usual_kernels_are_exact
 from edge.detect.sight.frame_scaler import FrameScaler, Rgb
-from edge.detect.sight.recorded_frames import drawn_pictures, picture_missed_by, picture_scores
+from edge.detect.sight.recorded_frames import drawn_frames, frame_missed_by, frame_scores
 from edge.detect.witness_specs import FrameSpec, FrameTimes, KOfN
 from edge.errors import ModelError
 
@@ -62,7 +62,7 @@ class FrameModel:
         missed = loaded.missed_by()
         if not usual_kernels_are_exact() or not within_tolerance(missed):
             precise = cls(spec, open_session(model, path, precise=True))
-            drawn = drawn_pictures(spec).values()
+            drawn = drawn_frames(spec).values()
             if not all(np.array_equal(loaded._run(one), precise._run(one)) for one in drawn):
                 loaded, missed = precise, precise.missed_by()
         refuse_missed(path, missed)
@@ -75,7 +75,7 @@ class FrameModel:
 
     @property
     def shapes(self) -> tuple[tuple[int, int], ...]:
-        """Height and width of the pictures that it judges: one shape, or two where the input turns."""
+        """Height and width of the frames that it judges: one shape, or two where the input turns."""
         lying = (self.spec.input.height, self.spec.input.width)
         return (lying, lying[::-1]) if self.spec.input.turns and lying[0] != lying[1] else (lying,)
 
@@ -96,7 +96,7 @@ class FrameModel:
         recorded."""
         if not self.spec.recorded:
             return {}
-        return picture_missed_by(self.spec, picture_scores(self.spec, self.infer))
+        return frame_missed_by(self.spec, frame_scores(self.spec, self.infer))
 
     def persistence(self, on: Collection[str]) -> dict[str, KOfN]:
         """Returns the rules of those of its categories that are on."""

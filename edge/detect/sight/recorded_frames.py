@@ -14,31 +14,31 @@ from edge.detect.recorded import drawn_samples
 from edge.detect.sight.frame_scaler import Rgb
 from edge.detect.witness_specs import FrameSpec
 
-PictureScores = Mapping[DrawnSample, tuple[float, ...]]
+FrameScores = Mapping[DrawnSample, tuple[float, ...]]
 """Scores of drawn frames, one for each category."""
 
 
-def drawn_pictures(spec: FrameSpec) -> dict[DrawnSample, Rgb]:
+def drawn_frames(spec: FrameSpec) -> dict[DrawnSample, Rgb]:
     """Returns the drawn frames as a model with this input gets them, uint8 ``(height, width, 3)``."""
     drawn = drawn_samples(spec.input.height, spec.input.width)
     return {name: np.ascontiguousarray(planes.transpose(1, 2, 0)) for name, planes in drawn.items()}
 
 
-def picture_scores(spec: FrameSpec, infer: Callable[[Rgb], Mapping[str, float]]) -> PictureScores:
+def frame_scores(spec: FrameSpec, infer: Callable[[Rgb], Mapping[str, float]]) -> FrameScores:
     """Returns a model's scores of every drawn frame, for ``FrameSpec.recorded``."""
     found: dict[DrawnSample, tuple[float, ...]] = {}
-    for name, picture in drawn_pictures(spec).items():
+    for name, picture in drawn_frames(spec).items():
         scores = infer(picture)
         found[name] = tuple(round(scores[category.name], 4) for category in spec.categories)
     return found
 
 
-def picture_missed_by(spec: FrameSpec, scores: PictureScores) -> dict[str, float]:
-    """Returns how far the scores are from the recorded ones: for each picture the largest distance.
+def frame_missed_by(spec: FrameSpec, scores: FrameScores) -> dict[str, float]:
+    """Returns how far the scores are from the recorded ones: for each frame the largest distance.
 
     Empty where the manifest records nothing.
     """
     return {
-        f"picture {name!r}": float(np.abs(np.subtract(scores[name], recorded)).max())
+        f"frame {name!r}": float(np.abs(np.subtract(scores[name], recorded)).max())
         for name, recorded in spec.recorded.items()
     }

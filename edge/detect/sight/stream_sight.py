@@ -1,4 +1,4 @@
-"""What looks at the pictures of one stream: which are due, their scores over time, and the signals that
+"""What looks at the frames of one stream: which are due, their scores over time, and the signals that
 follow."""
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class StreamSight:
         self._model = model
         self._on = frozenset(on)
         step_ms = _GAP * max(model.every.calm_ms, model.every.alert_ms)
-        self._persistence = WitnessPersistence(model.persistence(on), ModelKind.FRAME, step_ms, "pictures")
+        self._persistence = WitnessPersistence(model.persistence(on), ModelKind.FRAME, step_ms, "frames")
         self._waiting: deque[SeenFrame] = deque()
         self._taken_ms: int | None = None
 
@@ -93,7 +93,7 @@ class StreamSight:
         self._waiting.append(SeenFrame(pts_ms, arrival_ms, self._model.picture(frame)))
 
     def waiting(self) -> Iterator[SeenFrame]:
-        """Yields and removes the pictures that wait, oldest first."""
+        """Yields and removes the frames that wait, oldest first."""
         while self._waiting:
             yield self._waiting.popleft()
 
@@ -110,7 +110,7 @@ class StreamSight:
         self.lost += 1
 
     def expire(self, pts_ms: int) -> tuple[Signal, ...]:
-        """Ends what was seen before a gap in the pictures, if the stream is at ``pts_ms``. Returns the last
+        """Ends what was seen before a gap in the frames, if the stream is at ``pts_ms``. Returns the last
         signals."""
         return self.settle(pts_ms) if self._persistence.is_out_of_date(pts_ms) else ()
 

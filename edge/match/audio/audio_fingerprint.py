@@ -19,7 +19,7 @@ from av.stream import Disposition
 from edge.errors import BrokenMedia, InvalidInput, LimitExceeded
 from edge.match.audio.audio_similarity import SHORTEST
 from edge.match.audio.chromaprint import HOP, RATE, Chromaprint, Items
-from edge.match.entry import MAX_SOUND_ITEMS, AudioPrint
+from edge.match.entry import MAX_AUDIO_ITEMS, AudioPrint
 from edge.recorded_media import open_media
 
 GAP_MS = 300.0
@@ -128,7 +128,7 @@ class AudioFingerprinter:
         self._samples = self._items = 0
 
 
-def frames_of_sound(path: Path) -> Iterator[tuple[av.AudioFrame, float]]:
+def frames_of_audio(path: Path) -> Iterator[tuple[av.AudioFrame, float]]:
     """Yields the decoded audio of a file in order: frames, and the media time in milliseconds at which each
     begins. Times count from the start of the file's video, if it has one.
 
@@ -157,9 +157,9 @@ def frames_of_sound(path: Path) -> Iterator[tuple[av.AudioFrame, float]]:
 
 def audio_items_of(path: Path) -> Iterator[AudioItems]:
     """Yields the fingerprinted audio of a file in order. Times and errors are those of
-    ``frames_of_sound``."""
+    ``frames_of_audio``."""
     hearing = AudioFingerprinter()
-    for frame, at_ms in frames_of_sound(path):
+    for frame, at_ms in frames_of_audio(path):
         try:
             heard = hearing.add_frame(frame, at_ms)
         except (FFmpegError, ValueError):
@@ -192,8 +192,8 @@ def audio_print_of(path: Path) -> AudioPrint | None:
     items = np.concatenate([*(run.items for run in runs), np.empty(0, np.uint32)])
     if len(items) < SHORTEST:
         return None
-    if len(items) > MAX_SOUND_ITEMS:
-        raise LimitExceeded(f"{path.name}: sound", MAX_SOUND_ITEMS, len(items), "items")
+    if len(items) > MAX_AUDIO_ITEMS:
+        raise LimitExceeded(f"{path.name}: audio", MAX_AUDIO_ITEMS, len(items), "items")
     return AudioPrint(items.astype("<u4").tobytes(), max(0, round(runs[0].start_ms)))
 
 

@@ -1,7 +1,7 @@
 """Finds the places in known audio that a live item may come from, by equal parts of its bits.
 
 Four overlapping parts of 20 of the 32 bits serve as keys. Each key is sorted and lists the places that have
-it. Items of the same sound may differ in a fifth of their bits. They still share a part every second or
+it. Items of the same audio may differ in a fifth of their bits. They still share a part every second or
 two. A random item shares a part with eight places in two hours of music. Items of uniform stretches
 (silence, hum) are not listed.
 """
@@ -53,7 +53,7 @@ def build(prints: Sequence[AudioPrint | None]) -> dict[str, npt.NDArray[Any]]:
 
 
 def _worth_finding(items: Items, begins: Numbers) -> Numbers:
-    """Returns the items that end a stretch with change in it. The stretch lies within one sound."""
+    """Returns the items that end a stretch with change in it. The stretch lies within one recording."""
     ends = np.flatnonzero(np.arange(len(items)) - begins >= SHORTEST - 1)
     good = [np.empty(0, np.intp)]
     for start in range(0, len(ends), _BLOCK):
@@ -82,10 +82,10 @@ class AudioIndex:
         names = ("sound_items", "sound_first", "sound_start", "sound_key", "sound_at")
         found = [arrays.get(name) for name in names]
         if any(array is None or array.dtype != np.uint32 for array in found):
-            raise BankError(f"{path}: sections of sound are missing or of another type")
+            raise BankError(f"{path}: sections of audio are missing or of another type")
         self._items, self._first, self._start, self._key, self._at = (np.asarray(a) for a in found)
         if not self._is_intact(entries, verify):
-            raise BankError(f"{path}: sections of sound do not keep the format")
+            raise BankError(f"{path}: sections of audio do not keep the format")
         self._readable = readable
 
     def __len__(self) -> int:

@@ -1,6 +1,6 @@
-"""Decides whether two runs of chromaprint items are the same sound, item by item. Pure.
+"""Decides whether two runs of chromaprint items are the same audio, item by item. Pure.
 
-Items of the same sound differ in 0 to 5 % of their bits after another encoding. Recorded from a
+Items of the same audio differ in 0 to 5 % of their bits after another encoding. Recorded from a
 loudspeaker, they differ in 10 to 30 %. Items of different sounds differ in 40 to 50 %, and seldom in under
 30 % over some seconds. Silence, tones, hum and noise have items that hardly change. Such a stretch
 resembles any other of its kind and is not compared.
@@ -20,7 +20,7 @@ Numbers = npt.NDArray[np.intp]
 Shares = npt.NDArray[np.float64]
 
 LEVELS = ((24, 0.10), (40, 0.20), (80, 0.25))
-"""Length of a run in items (3, 5 and 10 s), and the largest bit error at which it is the same sound."""
+"""Length of a run in items (3, 5 and 10 s), and the largest bit error at which it is the same audio."""
 SHORTEST = LEVELS[0][0]
 LONGEST = LEVELS[-1][0]
 LIKELY = 0.30
@@ -68,7 +68,7 @@ def telling(stretches: Items) -> npt.NDArray[np.bool_]:
 
 
 def compare(live: Items, known: Items, ends: Numbers, positions: Numbers, first: Numbers) -> list[AudioHit]:
-    """Returns the candidate pairs that are the same sound, each at its least error.
+    """Returns the candidate pairs that are the same audio, each at its least error.
 
     ``ends`` (n,) are the last items of stretches in ``live``. ``positions`` (n,) are the items in ``known``
     that they may equal. ``first`` (n,) is where the known audio of each begins. The stretches end with the

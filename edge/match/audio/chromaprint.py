@@ -30,7 +30,7 @@ ITEM_MS = 1000 * HOP / RATE
 LIBRARY = "libchromaprint.so.1"
 MISSING = (
     "libchromaprint is not installed (Debian: apt-get install libchromaprint1): "
-    "the gate neither banks nor finds known sound"
+    "the gate neither banks nor finds known audio"
 )
 _ALGORITHM = 1
 """CHROMAPRINT_ALGORITHM_TEST2, which the library and fpcalc use by default."""
@@ -89,7 +89,7 @@ class Chromaprint:
             self._context = None
 
     def restart(self) -> None:
-        """Forgets the audio so far, because other sound begins."""
+        """Forgets the audio so far, because other audio begins."""
         self._call("start", RATE, 1)
 
     def feed(self, samples: npt.NDArray[np.int16]) -> Items:

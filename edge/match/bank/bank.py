@@ -113,7 +113,7 @@ class Bank:
         return self._place(entry_id) is not None
 
     def footage(self) -> Iterator[Footage]:
-        """Yields every entry that is not removed, with its hashes and sound."""
+        """Yields every entry that is not removed, with its hashes and audio."""
         for segment, removed in zip(self.segments, self.removed, strict=True):
             for item in segment.footage():
                 if item.entry.id not in removed:

@@ -221,9 +221,9 @@ class Segment:
             yield Footage(self._entry(number), runs, sound)
 
     def entry(self, number: int) -> Entry:
-        """Returns the entry at ``number``, as ``sound`` counts them.
+        """Returns the entry at ``number``, as ``audio`` counts them.
 
-        Raises BankError when it cannot be read. ``sound`` finds no such entries.
+        Raises BankError when it cannot be read. ``audio`` finds no such entries.
         """
         return self._entry(number)
 

@@ -58,7 +58,7 @@ class SegmentBuilder:
         entry without hashes and audio, and LimitExceeded when the segment would hold over 2²⁶ hashes.
         """
         if not footage.hashes and footage.audio is None:
-            raise InvalidInput(f"entry {footage.entry.id!r}", "has neither hashes nor sound")
+            raise InvalidInput(f"entry {footage.entry.id!r}", "has neither hashes nor audio")
         if len(self) + len(footage.hashes) > MAX_CODES:
             raise LimitExceeded("bank segment", MAX_CODES, len(self) + len(footage.hashes), "hashes")
         if self._entries is None and not is_plain(footage):

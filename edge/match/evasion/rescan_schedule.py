@@ -1,7 +1,7 @@
 """Schedules rescans: closer looks at unknown frames for borders, overlays and insets. Pure.
 
 A rescan costs several times a plain lookup, and almost every frame is unknown. So a new stream is rescanned
-often and an older one seldom. A still picture is rescanned more seldom. After a match every frame is
+often and an older one seldom. A still frame is rescanned more seldom. After a match every frame is
 rescanned, because the vote needs several samples close together.
 """
 
@@ -18,9 +18,9 @@ PAUSE_MS = 3000
 STILL_PAUSE_MS = 12_000
 """The same while the frame stays as it was at the last rescan."""
 STILL_BITS = 20
-"""Most hash bits by which a still picture differs from the one before.
+"""Most hash bits by which a still frame differs from the one before.
 
-Talking heads stay within 16 bits in two seconds. Where a video fills 45 % of the width of a still picture,
+Talking heads stay within 16 bits in two seconds. Where a video fills 45 % of the width of a still frame,
 three of five pairs of frames differ by more than this."""
 SEEN_MS = 3000
 """Media time after a match during which every frame is rescanned."""

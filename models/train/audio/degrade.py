@@ -1,4 +1,4 @@
-"""What happens to sound between the event and the gate: distance, rooms, noise, bands, codecs, speed.
+"""What happens to audio between the event and the gate: distance, rooms, noise, bands, codecs, speed.
 
 Samples are float32 mono at 16 kHz, full scale 1. All but codecs are pure given the generator.
 """
@@ -157,7 +157,7 @@ CONDITIONS: Final[dict[str, Callable[[Samples16k, Generator], Samples16k]]] = {
 
 
 def degraded(samples: Samples16k, rng: Generator) -> Samples16k:
-    """One or two of them all, drawn: what training hears in place of clean sound."""
+    """One or two of them all, drawn: what training hears in place of clean audio."""
     for kind in rng.choice(["noise", "codec", "band", "room", "far", "clip"], rng.integers(1, 3), False):
         if kind == "noise":
             noise = coloured_noise(rng, len(samples), rng.uniform(0.0, 2.0))

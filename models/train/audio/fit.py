@@ -1,4 +1,4 @@
-"""Fits a student to the teacher's word: soft targets, hard zeros for calm sound, sources balanced."""
+"""Fits a student to the teacher's word: soft targets, hard zeros for calm audio, sources balanced."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Sound:
     @property
     def negative(self) -> bool:
         """Whether gunfire heard in it is a false alarm. Games are counted apart: they cannot be told by
-        sound."""
+        audio."""
         return self.label in ("calm", "fireworks", "scream")
 
 

@@ -1,4 +1,4 @@
-"""What a network's scores are worth: recordings against hours of sound that must not alarm.
+"""What a network's scores are worth: recordings against hours of audio that must not alarm.
 
 A recording's score is its best window. A negative recording over the threshold is one false alarm.
 """

@@ -1,6 +1,6 @@
-"""Sound from Debian's packages: many hours that are no gunfire, and games' weapons.
+"""Audio from Debian's packages: many hours that are no gunfire, and games' weapons.
 
-``packages.csv`` names each package, what its sound is, whether training, validation or test hears it, and
+``packages.csv`` names each package, what its audio is, whether training, validation or test hears it, and
 how many minutes at most. The packages are unpacked by hand: ``apt-get download NAME`` and
 ``dpkg -x NAME*.deb FOLDER/NAME``.
 """
@@ -72,7 +72,7 @@ def licences(folder: Path) -> str:
 
 
 def _files(folder: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """Names and readers of all sound files, those inside archives too."""
+    """Names and readers of all audio files, those inside archives too."""
     for path in sorted(folder.rglob("*")):
         if not path.is_file():
             continue

@@ -1,4 +1,4 @@
-"""What training hears of a recording: as it is, and in other rooms, under other sound, through codecs."""
+"""What training hears of a recording: as it is, and in other rooms, under other audio, through codecs."""
 
 from __future__ import annotations
 

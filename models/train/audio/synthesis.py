@@ -124,7 +124,7 @@ def crackle(rng: Generator) -> Samples16k:
 
 
 def glitches(rng: Generator) -> Samples16k:
-    """A codec that lost packets: silence, repeats and clipped pieces of tonal sound."""
+    """A codec that lost packets: silence, repeats and clipped pieces of tonal audio."""
     at = np.arange(SECONDS * RATE) / RATE
     tones = sum(np.sin(2 * np.pi * hz * at) for hz in rng.uniform(100, 2500, 5))
     sound = np.asarray(0.15 * tones + 0.1 * coloured_noise(rng, len(at), 1.0), np.float32)

@@ -83,8 +83,8 @@ def targets(label: str, taught: Floats, lift: float) -> Floats:
     """What a student should answer to the windows of a recording, from the teacher's ``(N, 3)``.
 
     Where the label says that the event is there, the teacher's word is raised to the power ``lift`` (below 1
-    strengthens it). Calm sound and fireworks are no gunfire, whatever the teacher says; calm sound is no
-    explosion. Games and films keep the teacher's word: nobody can tell them from guns by sound.
+    strengthens it). Calm audio and fireworks are no gunfire, whatever the teacher says; calm audio is no
+    explosion. Games and films keep the teacher's word: nobody can tell them from guns by audio.
     """
     wanted = taught.copy()
     if label in ("calm", "fireworks", "scream"):

@@ -1,6 +1,6 @@
 """What networks that share the shipped one's recipe make of sources that they never heard.
 
-The file that this writes holds each recording's highest score, so that figures need neither the sound nor the
+The file that this writes holds each recording's highest score, so that figures need neither the audio nor the
 training packages: ``python -m models.sound_report``.
 """
 

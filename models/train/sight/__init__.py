@@ -1,1 +1,1 @@
-"""Trains the model that sees firearms in single pictures."""
+"""Trains the model that sees firearms in single images."""

@@ -1,4 +1,4 @@
-"""``python -m models.train.sight``: trains the model that sees firearms in single pictures.
+"""``python -m models.train.sight``: trains the model that sees firearms in single images.
 
 On one core, estimated and not measured: ``prepare`` takes 4 minutes of processor time for its four passes,
 ``train`` about one minute for 100 batches. Each step goes on where it was stopped.
@@ -31,7 +31,7 @@ from models.train.sight.ship import ship as ship_model
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 
 Art = Annotated[
-    Path | None, typer.Option(help="Folder with pictures of games (icons, menus, scenes), as negatives.")
+    Path | None, typer.Option(help="Folder with images of games (icons, menus, scenes), as negatives.")
 ]
 Name = Annotated[str, typer.Option(help="Names the checkpoint and what is written.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
@@ -56,7 +56,7 @@ class Learns(StrEnum):
 
 
 def judged(learns: Learns) -> Callable[[Picture], bool]:
-    """The pictures that a network of this kind is measured on."""
+    """The images that a network of this kind is measured on."""
     role = "validation" if learns is Learns.TRAIN else "test"
     return lambda picture: picture.role == role
 
@@ -80,7 +80,7 @@ def train(
     rate: Annotated[
         float, typer.Option(min=0, help="Learning rate of the blocks. 0: the head alone.")
     ] = 4e-4,
-    whole: Annotated[bool, typer.Option("--whole", help="Learn from whole pictures alone.")] = False,
+    whole: Annotated[bool, typer.Option("--whole", help="Learn from whole images alone.")] = False,
     art: Art = None,
     threads: Annotated[int, typer.Option(min=1)] = 1,
     device: Device = "cpu",
@@ -121,7 +121,7 @@ def evaluate(
     ] = DATA / "long-calm",
     as_json: Json = False,
 ) -> None:
-    """Measures an int8 file on pictures it did not learn from, and on calm footage, one frame a second."""
+    """Measures an int8 file on images it did not learn from, and on calm footage, one frame a second."""
     seer = Seer(model)
     wanted = judged(learns)
     pictures = [picture for picture in read_pictures(art=art) if wanted(picture)]

@@ -22,9 +22,9 @@ from models.train.sight.views import LONG, SHORT, Pixels, altered, shape_for, wh
 CACHE = Path(os.environ.get("EDGE_SIGHT_CACHE", Path(__file__).with_name(".cache")))
 SEED = 20261129
 SHARD = 64
-"""Pictures of one file."""
+"""Images of one file."""
 PASSES = 4
-"""Passes over all pictures. Each gives every picture more views, so training can begin after the first."""
+"""Passes over all images. Each gives every image more views, so training can begin after the first."""
 ALTERED = {
     "firearm": (1, 2, 2, 2),
     "game": (1, 1, 1, 1),
@@ -32,9 +32,9 @@ ALTERED = {
     "knife": (1, 0, 1, 0),
     "calm": (0, 1, 0, 1),
 }
-"""Altered views that each pass adds to a picture. The first pass gives the whole picture as well."""
+"""Altered views that each pass adds to an image. The first pass gives the whole image as well."""
 LEAST_KEPT = {"firearm": 0.55, "game": 0.15, "tool": 0.3, "knife": 0.3, "calm": 0.3}
-"""The least share of a picture that a crop keeps. Less could lose the weapon."""
+"""The least share of an image that a crop keeps. Less could lose the weapon."""
 GROUND_SOURCE = "imagenet-sample"
 CALIBRATED_ON = 40
 INPUT, OUTPUT = "pixels", "seen"
@@ -77,7 +77,7 @@ def load(pictures: list[Picture]) -> Views:
 
 
 def calibration_samples(pictures: list[Picture]) -> list[Pixels]:
-    """uint8 ``(3, H, W)``, all lying, of whole pictures that are used for training, evenly taken."""
+    """uint8 ``(3, H, W)``, all lying, of whole images that are used for training, evenly taken."""
     used = [picture for picture in pictures if picture.role == "train"]
     opened = [picture.open() for picture in used[:: max(1, len(used) // CALIBRATED_ON)]]
     return [whole(picture, (SHORT, LONG)).transpose(2, 0, 1) for picture in opened]
@@ -103,7 +103,7 @@ class Frozen:
 
 
 def export(module: torch.nn.Module, target: Path, output: str) -> None:
-    """Writes a float graph for one picture of any size that is a multiple of 32."""
+    """Writes a float graph for one image of any size that is a multiple of 32."""
     torch.onnx.export(
         module.eval(),
         (torch.zeros(1, 3, SHORT, LONG, dtype=torch.uint8),),

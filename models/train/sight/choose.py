@@ -1,4 +1,4 @@
-"""Calibration and thresholds of the firearm model, from pictures that it did not learn from. Pure."""
+"""Calibration and thresholds of the firearm model, from images that it did not learn from. Pure."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from models.train.sight.measures import Values, threshold_at
 CATEGORY: Final = "firearm"
 PERSISTENCE: Final = KOfN(k=2, n=3)
 FLAG_SPECIFICITY: Final = 0.995
-"""Share of the validation pictures without a firearm, games and hard ones among them, below the flag."""
+"""Share of the validation images without a firearm, games and hard ones among them, below the flag."""
 RAISE_SPECIFICITY: Final = 0.98
 GO_ON_SPECIFICITY: Final = 0.97
 MARGIN: Final = 0.25
-"""Distance of the flag from the pictures that chose it, in log-odds: some hundreds of pictures are few."""
+"""Distance of the flag from the images that chose it, in log-odds: some hundreds of images are few."""
 
 
 def calibrate(firearm: NDArray[np.bool_], logits: Values) -> Calibration:
-    """Platt scaling. The probabilities are right for the share of firearms among these pictures."""
+    """Platt scaling. The probabilities are right for the share of firearms among these images."""
     from sklearn.linear_model import LogisticRegression  # of the training packages: thresholds need none
 
     fit = LogisticRegression(C=10.0).fit(logits[:, np.newaxis], firearm)
@@ -30,7 +30,7 @@ def calibrate(firearm: NDArray[np.bool_], logits: Values) -> Calibration:
 
 
 def category(calibration: Calibration, negatives: Values) -> WitnessCategory:
-    """The category, with thresholds in calibrated probabilities from logits of pictures without a firearm."""
+    """The category, with thresholds in calibrated probabilities from logits of images without a firearm."""
 
     def at(specificity: float, margin: float = 0.0) -> float:
         logit = threshold_at(negatives, specificity) + margin / calibration.slope

@@ -18,10 +18,10 @@ MOST_OF_SOURCE = 3.0
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One cached view. The view numbered 0 shows the whole picture."""
+    """One cached view. The view numbered 0 shows the whole image."""
 
     picture: int
-    """Index in the list of pictures."""
+    """Index in the list of images."""
     number: int
     upright: bool
     row: int

@@ -1,4 +1,4 @@
-"""Writes a fitted network as the int8 ONNX file that ships, and runs such a file on pictures."""
+"""Writes a fitted network as the int8 ONNX file that ships, and runs such a file on images."""
 
 from __future__ import annotations
 

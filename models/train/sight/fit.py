@@ -36,7 +36,7 @@ class Recipe:
     rate: float = 4e-4
     """Highest learning rate of the blocks. The head's is three times as high."""
     altered: bool = True
-    """Whether altered views are learnt from. Otherwise only whole pictures are."""
+    """Whether altered views are learnt from. Otherwise only whole images are."""
 
 
 def fit(
@@ -48,7 +48,7 @@ def fit(
     device: str = "cpu",
     told: Callable[[Epoch], None] = lambda _: None,
 ) -> Sight:
-    """Fits a network on the pictures that ``learns`` accepts, and returns the mean of its weights.
+    """Fits a network on the images that ``learns`` accepts, and returns the mean of its weights.
 
     Every epoch is kept in ``checkpoint``. A second call with the same recipe goes on from there.
     """
@@ -127,7 +127,7 @@ def scores(
     wanted: Callable[[Picture], bool],
     device: str = "cpu",
 ) -> tuple[list[int], NDArray[np.float32]]:
-    """Indices and logits of the whole pictures that ``wanted`` accepts."""
+    """Indices and logits of the whole images that ``wanted`` accepts."""
     indices: list[int] = []
     found: list[Tensor] = []
     for upright in (False, True):

@@ -1,4 +1,4 @@
-"""The pictures that the firearm model learns from, and which of them are held out."""
+"""The images that the firearm model learns from, and which of them are held out."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ STILLS_TAKEN = 8
 
 @dataclass(frozen=True)
 class Picture:
-    """One labelled picture: a file, or a frame of a clip."""
+    """One labelled image: a file, or a frame of a clip."""
 
     path: Path
     label: Label
@@ -56,11 +56,11 @@ class Picture:
     frame_s: float | None = None
     """Seconds from the clip's beginning. None for a still."""
     box: float | None = None
-    """Root of the weapon's share of the picture, where it is known."""
+    """Root of the weapon's share of the image, where it is known."""
 
     @cached_property
     def key(self) -> str:
-        """Names the picture's cached views."""
+        """Names the image's cached views."""
         name = f"{self.source}/{self.path.name}/{self.path.parent.name}@{self.frame_s}"
         return hashlib.sha256(name.encode()).hexdigest()[:20]
 
@@ -70,7 +70,7 @@ class Picture:
 
     @property
     def role(self) -> Role:
-        """What the picture is for while designs are compared."""
+        """What the image is for while designs are compared."""
         if self.source in TEST_SOURCES or self.group in TEST_ACTIONS:
             return "test"
         if self.source in VALIDATION_SOURCES or (not self.firearm and _token(self.group) < SHARED_BY_TOKEN):
@@ -78,7 +78,7 @@ class Picture:
         return "train"
 
     def open(self) -> Image.Image:
-        """The picture in RGB. Transparent parts are grey."""
+        """The image in RGB. Transparent parts are grey."""
         if self.frame_s is not None:
             return frame_at(self.path, self.frame_s)
         with Image.open(self.path) as stored:
@@ -103,7 +103,7 @@ def frame_at(path: Path, seconds: float) -> Image.Image:
 
 
 def read_pictures(data: Path = DATA, art: Path | None = None) -> list[Picture]:
-    """Every picture, in a fixed order. ``art`` is a folder with pictures of games: icons, menus, scenes."""
+    """Every image, in a fixed order. ``art`` is a folder with images of games: icons, menus, scenes."""
     return [*_sight(data / "sight"), *_clips(data), *_stills(data), *(_art(art) if art else ())]
 
 

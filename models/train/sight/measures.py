@@ -1,4 +1,4 @@
-"""How well logits tell pictures of firearms from others. Pure."""
+"""How well logits tell images of firearms from others. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from models.train.sight.index import Picture
 
 Values = NDArray[np.float64]
 SIZES = (0.0, 0.12, 0.25, 0.5, 0.88, 1.01)
-"""Bounds of the weapon's size: the root of its box's share of the picture."""
+"""Bounds of the weapon's size: the root of its box's share of the image."""
 ROUNDS = 400
 
 
@@ -34,11 +34,11 @@ def recall_at(labels: NDArray[np.bool_], scores: Values, specificity: float) -> 
 
 
 def summary(pictures: Sequence[Picture], logits: Values) -> dict[str, Any]:
-    """Figures of unseen pictures. Games are left out of the negatives, and counted beside."""
+    """Figures of unseen images. Games are left out of the negatives, and counted beside."""
     firearm = np.array([picture.firearm for picture in pictures])
     game = np.array([picture.label == "game" for picture in pictures])
     groups = np.array([picture.group for picture in pictures], dtype=np.str_)
-    # A source without groups would be one draw of the bootstrap: its pictures stand for themselves.
+    # A source without groups would be one draw of the bootstrap: its images stand for themselves.
     groups = np.array(
         [
             f"{name}-{at}" if picture.source in ("guns333", "game-cs2") or name == "sofwerx" else name

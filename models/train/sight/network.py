@@ -67,7 +67,7 @@ class Score(nn.Module):
     """One logit ``(N, 1)`` from a map ``(N, 1280, h, w)``.
 
     ``mean`` scores the mean of the map. ``peak`` scores each place and takes their smooth maximum, so a
-    small weapon is not thinned out by the rest of the picture.
+    small weapon is not thinned out by the rest of the image.
     """
 
     def __init__(self, pooling: Pooling) -> None:

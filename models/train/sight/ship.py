@@ -36,8 +36,8 @@ def ship(
 ) -> FrameSpec:
     """Writes the file and its entry into the pack in ``directory``. Returns the entry.
 
-    ``logits`` are those of the validation pictures, on which all thresholds rest. ``measured`` is of other
-    pictures.
+    ``logits`` are those of the validation images, on which all thresholds rest. ``measured`` is of other
+    images.
     """
     content = graph.read_bytes()
     file = f"{NAME}-int8.onnx"

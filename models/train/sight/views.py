@@ -1,4 +1,4 @@
-"""Views of a picture: the whole one as the gate sees it, and altered ones to learn from."""
+"""Views of an image: the whole one as the gate sees it, and altered ones to learn from."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 Pixels = NDArray[np.uint8]
 LONG, SHORT = 288, 160
-"""Sides of the input. Both are multiples of 32, and a picture of 16:9 fills nearly all of it."""
+"""Sides of the input. Both are multiples of 32, and an image of 16:9 fills nearly all of it."""
 
 
 def shape_for(picture: Image.Image) -> tuple[int, int]:
-    """Height and width of the input for a picture, upright or lying."""
+    """Height and width of the input for an image, upright or lying."""
     return (SHORT, LONG) if picture.width >= picture.height else (LONG, SHORT)
 
 
 def whole(picture: Image.Image, shape: tuple[int, int]) -> Pixels:
-    """The picture at the top left of a black input, as large as fits: uint8 ``(height, width, 3)``."""
+    """The image at the top left of a black input, as large as fits: uint8 ``(height, width, 3)``."""
     return _placed(picture, shape, 1.0, (0.0, 0.0), Image.new("RGB", (shape[1], shape[0])))
 
 
@@ -32,7 +32,7 @@ def altered(
 ) -> Pixels:
     """A view to learn from: cropped, placed, coloured, blurred and compressed by chance.
 
-    The crop keeps at least ``least_kept`` of the picture. ``ground`` gives another picture, on which a
+    The crop keeps at least ``least_kept`` of the image. ``ground`` gives another image, on which a
     smaller view is placed at times.
     """
     picture = _crop(picture, rng, least_kept)

@@ -54,7 +54,7 @@ def test_silence_makes_no_window_due() -> None:
     assert due(found) == []
 
 
-def test_only_windows_with_the_beginning_of_a_sound_are_due() -> None:
+def test_only_windows_with_the_beginning_of_audio_are_due() -> None:
     found = windows(bursts(10, [5.0]))
     assert due(found)
     for window in found:
@@ -62,7 +62,7 @@ def test_only_windows_with_the_beginning_of_a_sound_are_due() -> None:
         assert (window.patch is not None) == holds or abs(5000 - window.begin_ms) < 120
 
 
-def test_a_window_is_the_sound_of_its_time() -> None:
+def test_a_window_is_the_audio_of_its_time() -> None:
     samples = bursts(6, [2.5])
     for window in windows(samples):
         if window.patch is None:
@@ -74,7 +74,7 @@ def test_a_window_is_the_sound_of_its_time() -> None:
         assert window.end_ms == pytest.approx(window.begin_ms + WINDOW_MS)
 
 
-def test_sound_before_the_first_sample_is_silence() -> None:
+def test_audio_before_the_first_sample_is_silence() -> None:
     first = windows(bursts(1, [0.1]))[0]
     assert first.begin_ms == pytest.approx(STEP_MS - WINDOW_MS + 15)
     assert first.patch is not None
@@ -132,7 +132,7 @@ def test_a_window_is_made_as_loud_as_the_rules_say(peak: float, gain: float) -> 
     assert ListeningRules(peak=0).gain(peak) == 1
 
 
-def test_quiet_sound_is_made_louder_before_it_is_judged() -> None:
+def test_quiet_audio_is_made_louder_before_it_is_judged() -> None:
     samples = bursts(2, [1.0])
     peak = np.abs(samples).max()
     loud = due_patches(windows((samples * (0.7 / peak)).astype(np.float32), PLAIN))

@@ -14,7 +14,7 @@ from edge.detect.audio.log_mel import RATE
 from edge.detect.witness_specs import RowOutput, SpectrumInput
 from edge.domain import Signal
 from edge.errors import ModelError
-from tests.detect.audio.tiny_sound_model import OUTPUT, tiny_sound_onnx, tiny_spec
+from tests.detect.audio.tiny_audio_model import OUTPUT, tiny_audio_onnx, tiny_spec
 from tests.evidence.sounds import bursts
 
 Samples = npt.NDArray[np.float32]
@@ -23,7 +23,7 @@ ALL = ("gunfire", "explosion", "scream")
 
 @pytest.fixture(scope="module")
 def model() -> AudioModel:
-    return AudioModel.load(tiny_spec(), tiny_sound_onnx(), Path("tiny.onnx"))
+    return AudioModel.load(tiny_spec(), tiny_audio_onnx(), Path("tiny.onnx"))
 
 
 def heard(hearing: StreamHearing, samples: Samples, start_ms: float = 0.0) -> list[tuple[Signal, ...]]:
@@ -77,7 +77,7 @@ def test_what_goes_on_is_judged_without_an_onset(model: AudioModel) -> None:
     assert len(found) >= 11, "it scores as much until its end"
     never = tuple(one.model_copy(update={"go_on_at": 1.1}) for one in model.spec.categories)
     steady = model.spec.model_copy(update={"categories": never})
-    other = AudioModel.load(steady, tiny_sound_onnx(), Path("tiny.onnx"))
+    other = AudioModel.load(steady, tiny_audio_onnx(), Path("tiny.onnx"))
     judged = [said for said in heard(StreamHearing(other, ALL), roar) if best([said], "gunfire") > 0.9]
     assert len(judged) < 8
 
@@ -115,7 +115,7 @@ def test_what_waits_is_bounded_and_counted(model: AudioModel) -> None:
 def test_a_model_that_does_not_keep_its_word_is_refused(change: dict[str, object], says: str) -> None:
     spec = tiny_spec().model_copy(update=change)
     with pytest.raises(ModelError, match=says):
-        AudioModel.load(spec, tiny_sound_onnx(), Path("tiny.onnx"))
+        AudioModel.load(spec, tiny_audio_onnx(), Path("tiny.onnx"))
 
 
 def test_what_is_no_model_is_refused() -> None:

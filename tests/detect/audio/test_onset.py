@@ -1,4 +1,4 @@
-"""Sudden sound passes the gate; silence, steady sound and slow changes do not."""
+"""Sudden audio passes the gate; silence, steady audio and slow changes do not."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def settled(*sounds: Samples) -> int:
     return int(gate(10).onsets(np.concatenate(sounds))[30:].sum())
 
 
-def test_silence_and_steady_sound_do_not_pass() -> None:
+def test_silence_and_steady_audio_do_not_pass() -> None:
     assert not gate().onsets(np.zeros(RATE, np.float32)).any()
     assert settled(noise(3, -20)) == 0
     hum = (0.3 * np.sin(2 * np.pi * 100 * np.arange(3 * RATE) / RATE)).astype(np.float32)
     assert settled(hum) == 0
 
 
-def test_sound_that_swells_slowly_does_not_pass() -> None:
+def test_audio_that_swells_slowly_does_not_pass() -> None:
     ramp = 10 ** (np.linspace(-40, 0, 10 * RATE) / 20)
     assert settled((noise(10, -10) * ramp).astype(np.float32)) == 0
 

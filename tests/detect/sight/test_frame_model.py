@@ -12,7 +12,7 @@ import pytest
 from edge.detect import default_model_directory, read_pack
 from edge.detect.loaded_pack import LoadedPack
 from edge.detect.sight.frame_model import FrameModel
-from edge.detect.sight.recorded_frames import picture_scores
+from edge.detect.sight.recorded_frames import frame_scores
 from edge.detect.witness_specs import FrameSpec
 from edge.errors import ModelError
 from tests.detect.sight.tiny_frame_model import HEIGHT, WIDTH, tiny_frame_onnx, tiny_frame_spec
@@ -29,7 +29,7 @@ def picture(value: tuple[int, int, int], shape: tuple[int, int] = (HEIGHT, WIDTH
     return np.full((*shape, 3), value, np.uint8)
 
 
-def test_it_scores_lying_and_upright_pictures() -> None:
+def test_it_scores_lying_and_upright_frames() -> None:
     model = load()
     for shape in model.shapes:
         assert model.infer(picture((200, 200, 200), shape))["firearm"] > 0.99
@@ -77,11 +77,11 @@ def test_output_of_another_size_is_refused() -> None:
 
 def test_scores_are_held_to_the_recorded_ones() -> None:
     spec = tiny_frame_spec()
-    scores = picture_scores(spec, load().infer)
+    scores = frame_scores(spec, load().infer)
     right = spec.model_copy(update={"recorded": scores})
     assert max(load(right).missed_by().values()) < 0.001
     moved = {name: tuple(abs(score - 0.02) for score in values) for name, values in scores.items()}
-    with pytest.raises(ModelError, match=r"picture 'still' scores 0\.020 away from what the manifest"):
+    with pytest.raises(ModelError, match=r"frame 'still' scores 0\.020 away from what the manifest"):
         load(spec.model_copy(update={"recorded": moved}))
 
 
@@ -107,7 +107,7 @@ def test_a_pack_with_a_frame_model_is_loaded(tmp_path: Path) -> None:
     pack = LoadedPack.load(with_frames(tmp_path, "sees"))
     assert pack.sight is not None
     assert pack.sight.categories == ("firearm_sees", "blood_sees")
-    assert pack.sound is None
+    assert pack.audio is None
 
 
 def test_two_frame_models_are_refused_by_name(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def frame(height: int, width: int, rgb: tuple[int, int, int] = (200, 40, 90)) ->
         ((90, 120), (160, 288), (160, 213)),
     ],
 )
-def test_a_picture_keeps_its_aspect_and_lies_at_the_top_left(
+def test_a_frame_keeps_its_aspect_and_lies_at_the_top_left(
     size: tuple[int, int], shape: tuple[int, int], filled: tuple[int, int]
 ) -> None:
     picture = scaler().picture(frame(*size))
@@ -52,7 +52,7 @@ def test_without_turning_and_stretched_the_shape_is_always_the_same() -> None:
     assert stretched[-1, -1].any()
 
 
-def test_pictures_of_one_scaler_do_not_share_memory() -> None:
+def test_frames_of_one_scaler_do_not_share_memory() -> None:
     one = scaler(aspect="stretched")
     first = one.picture(frame(96, 128))
     before = first.copy()

@@ -1,4 +1,4 @@
-"""Which pictures of a stream are due, and what persists of their scores. With a clock of its own."""
+"""Which frames of a stream are due, and what persists of their scores. With a clock of its own."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FRAME_MS = 40
 
 @dataclass
 class Scripted:
-    """Scores each picture by the media time that it is of."""
+    """Scores each frame by the media time that it is of."""
 
     scores: Mapping[int, float] = field(default_factory=dict)
     rule: KOfN = field(default_factory=lambda: KOfN(k=2, n=3))
@@ -88,7 +88,7 @@ def test_media_time_that_goes_back_is_looked_at_again() -> None:
     st.lists(st.integers(0, 30_000), min_size=2, max_size=60, unique=True).map(sorted),
     st.booleans(),
 )
-def test_no_two_pictures_are_nearer_than_asked_for_and_none_is_missed(frames: list[int], alert: bool) -> None:
+def test_no_two_frames_are_nearer_than_asked_for_and_none_is_missed(frames: list[int], alert: bool) -> None:
     one = sight()
     one.alert = alert
     every = (1_000 if alert else 2_000) - 50
@@ -99,7 +99,7 @@ def test_no_two_pictures_are_nearer_than_asked_for_and_none_is_missed(frames: li
         assert any(0 <= pts_ms - each < every for each in chosen)
 
 
-def test_pictures_that_wait_are_bounded_and_what_is_lost_is_counted() -> None:
+def test_frames_that_wait_are_bounded_and_what_is_lost_is_counted() -> None:
     one = sight()
     for number in range(MOST_WAITING + 3):
         one.add_frame(0, 2_000 * number, 0.0)  # type: ignore[arg-type]
@@ -111,7 +111,7 @@ def test_pictures_that_wait_are_bounded_and_what_is_lost_is_counted() -> None:
 
 
 def played(shown: Collection[tuple[int, int]], rule: KOfN) -> list[float]:
-    """The score after each picture, given pairs of media time and hundredths."""
+    """The score after each frame, given pairs of media time and hundredths."""
     one = StreamSight(Timed(rule=rule), ["firearm"])
     found = []
     for pts_ms, hundredths in shown:
@@ -124,7 +124,7 @@ def played(shown: Collection[tuple[int, int]], rule: KOfN) -> list[float]:
     return found
 
 
-def test_one_picture_is_nothing_and_two_are_the_weaker_of_them() -> None:
+def test_one_frame_is_nothing_and_two_are_the_weaker_of_them() -> None:
     shown = [(0, 90), (2_000, 10), (4_000, 80), (6_000, 20), (8_000, 30)]
     assert played(shown, KOfN(k=2, n=3)) == [0.0, 0.1, 0.8, 0.2, 0.3]
 
@@ -135,7 +135,7 @@ def test_one_picture_is_nothing_and_two_are_the_weaker_of_them() -> None:
     st.integers(1, 5).flatmap(lambda n: st.tuples(st.integers(1, n), st.just(n))),
     st.integers(1, 100),
 )
-def test_it_is_over_a_threshold_exactly_where_k_of_n_pictures_near_enough_are(
+def test_it_is_over_a_threshold_exactly_where_k_of_n_frames_near_enough_are(
     steps: list[tuple[int, int]], rule: tuple[int, int], threshold: int
 ) -> None:
     k, n = rule
@@ -150,7 +150,7 @@ def test_it_is_over_a_threshold_exactly_where_k_of_n_pictures_near_enough_are(
         assert (score >= threshold / 100) == over
 
 
-def test_what_was_seen_ends_where_pictures_stay_out() -> None:
+def test_what_was_seen_ends_where_frames_stay_out() -> None:
     one = StreamSight(Timed(), ["firearm"])
     for pts_ms in (0, 2_000):
         one.add_frame(90, pts_ms, 0.0)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""A small frame model for tests: a bright picture shows a firearm to it, and a red one blood."""
+"""A small frame model for tests: a bright frame shows a firearm to it, and a red one blood."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ HEIGHT, WIDTH = 32, 64
 
 
 def tiny_frame_onnx(height: int | str = "height", layout: str = "NCHW") -> bytes:
-    """Takes uint8 pictures and gives float32 ``(1, 2)``: how far the mean of all channels is over 128, and
+    """Takes uint8 frames and gives float32 ``(1, 2)``: how far the mean of all channels is over 128, and
     how far red is over the mean of the others, both divided by 8.
 
-    A number as ``height`` is a graph of lying pictures alone.
+    A number as ``height`` is a graph of lying frames alone.
     """
     if not os.environ.get("CI"):  # there nothing may be missing
         pytest.importorskip("onnx")

@@ -87,7 +87,7 @@ def test_the_library_is_here() -> None:
     assert available()
 
 
-def test_items_come_out_as_sound_goes_in() -> None:
+def test_items_come_out_as_audio_goes_in() -> None:
     samples = melody(1, 10)
     made = Chromaprint()
     parts = [made.feed(samples[start : start + 777]) for start in range(0, len(samples), 777)]
@@ -99,7 +99,7 @@ def test_items_come_out_as_sound_goes_in() -> None:
 
 @settings(deadline=None, max_examples=40)
 @given(SEEDS, st.integers(0, 200), st.integers(40, 120), st.sampled_from([0.0, 0.03, 0.06]))
-def test_known_sound_is_found_where_it_is(seed: int, begin: int, length: int, share: float) -> None:
+def test_known_audio_is_found_where_it_is(seed: int, begin: int, length: int, share: float) -> None:
     known = random_items(seed, 400)
     index = index_of(None, print_of(random_items(seed ^ 1, 90)), print_of(known, 5000))
     live = np.concatenate((random_items(seed ^ 2, 50), flipped(known[begin : begin + length], share, seed)))
@@ -117,7 +117,7 @@ def test_known_sound_is_found_where_it_is(seed: int, begin: int, length: int, sh
 
 @settings(deadline=None, max_examples=25)
 @given(SEEDS, st.integers(1, 300))
-def test_other_sound_is_never_found(seed: int, count: int) -> None:
+def test_other_audio_is_never_found(seed: int, count: int) -> None:
     index = index_of(print_of(random_items(seed, 3000)))
     assert index.search(random_items(seed ^ 1, count), count)[0] == []
 
@@ -176,7 +176,7 @@ def test_signals_name_the_entry_and_where_it_is(tmp_path: Path) -> None:
     assert listen(listening, known[50 : 50 + SHORTEST - 1]) == [], "a restart forgets what came before"
 
 
-def test_benign_sound_is_no_match(tmp_path: Path) -> None:
+def test_benign_audio_is_no_match(tmp_path: Path) -> None:
     song = random_items(1, 200)
     bank_of(tmp_path, "known", {"a": np.concatenate((random_items(2, 100), song)), "b": random_items(3, 100)})
     assert listen(AudioMatcher(Matcher.open(tmp_path)), song)
@@ -188,7 +188,7 @@ def test_benign_sound_is_no_match(tmp_path: Path) -> None:
     assert {s.entry for s in listen(AudioMatcher(matcher), random_items(2, 100))} == {"a"}
 
 
-def test_marks_of_entries_hold_for_their_sound(tmp_path: Path) -> None:
+def test_marks_of_entries_hold_for_their_audio(tmp_path: Path) -> None:
     sounds = {name: random_items(seed, 100) for seed, name in enumerate("abc")}
     bank = bank_of(tmp_path, "known", sounds)
     bank.set_enabled(["a"], False)
@@ -231,7 +231,7 @@ def test_silence_tones_and_noise_match_nothing(sound: Callable[..., Any], tmp_pa
     assert listen(AudioMatcher(Matcher.open(tmp_path)), live) == []
 
 
-def test_a_segment_whose_sound_was_tampered_with_is_refused(tmp_path: Path) -> None:
+def test_a_segment_whose_audio_was_tampered_with_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.seg"
     write_segment(path, [Footage(Entry("a", EntryKind.AUDIO), (), print_of(random_items(1, 50)))])
     good = read_arrays(path)
@@ -246,11 +246,11 @@ def test_a_segment_whose_sound_was_tampered_with_is_refused(tmp_path: Path) -> N
     )
     for name, change in changes:
         write_arrays(path, good.meta, {**good.arrays, name: change(np.array(good.arrays[name]))})
-        with pytest.raises(BankError, match="sound"):
+        with pytest.raises(BankError, match="audio"):
             Segment.open(path)
     arrays = {name: array for name, array in good.arrays.items() if name != "sound_at"}
     write_arrays(path, good.meta, arrays)
-    with pytest.raises(BankError, match="sound"):
+    with pytest.raises(BankError, match="audio"):
         Segment.open(path)
 
 
@@ -260,14 +260,14 @@ def test_a_print_is_bounded(items: bytes) -> None:
         AudioPrint(items)
 
 
-def test_a_file_is_known_by_its_sound(tmp_path: Path) -> None:
+def test_a_file_is_known_by_its_audio(tmp_path: Path) -> None:
     samples = melody(1, 14)
     clip = write_clip(tmp_path / "known.mp4", samples, seed=1)
     footage = fingerprint(clip, entry_id="known", variants=VariantSet.NONE)
     assert footage.hashes
     assert footage.audio is not None
     assert len(footage.audio) > 80
-    silent = fingerprint(clip, entry_id="silent", sound=False, variants=VariantSet.NONE)
+    silent = fingerprint(clip, entry_id="silent", audio=False, variants=VariantSet.NONE)
     assert (silent.audio, silent.hashes) == (None, footage.hashes)
     Bank.create(tmp_path / "banks" / "known").add_footage([footage])
     matcher = Matcher.open(tmp_path / "banks")
@@ -286,7 +286,7 @@ def test_without_the_library_all_else_works(tmp_path: Path, monkeypatch: pytest.
     bank_of(tmp_path / "banks", "known", {"a": random_items(1, 100)})
     monkeypatch.setattr(chromaprint, "_library", lambda: None)
     with pytest.raises(ConfigError, match="apt-get install libchromaprint1"):
-        fingerprint(clip, sound=True)
+        fingerprint(clip, audio=True)
     footage = fingerprint(clip, entry_id="known")
     assert footage.audio is None
     Bank.open(tmp_path / "banks" / "known").add_footage([footage])
@@ -294,7 +294,7 @@ def test_without_the_library_all_else_works(tmp_path: Path, monkeypatch: pytest.
     assert [(one.entry, one.by) for one in found] == [("known", SignalSource.MATCH)]
 
 
-def test_a_recording_is_known_without_a_picture(tmp_path: Path) -> None:
+def test_a_recording_is_known_without_a_frame(tmp_path: Path) -> None:
     samples = melody(1, 12)
     clip = write_clip(tmp_path / "song.mp3", samples, picture=False, codec="libmp3lame")
     song = fingerprint(clip, entry_id="song")
@@ -306,7 +306,7 @@ def test_a_recording_is_known_without_a_picture(tmp_path: Path) -> None:
     assert sum(len(heard.items) for heard in audio_items_of(opus)) > SHORTEST
 
 
-def test_sound_goes_on_after_a_damaged_packet(tmp_path: Path) -> None:
+def test_audio_goes_on_after_a_damaged_packet(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "song.mka", melody(1, 20), picture=False, codec="aac")
     whole = sum(len(heard.items) for heard in audio_items_of(clip))
     with av.open(str(clip)) as media:
@@ -319,7 +319,7 @@ def test_sound_goes_on_after_a_damaged_packet(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("lost_below_hz", [200, 300, 500])
-def test_sound_that_has_lost_its_bass_is_the_same_sound(lost_below_hz: int) -> None:
+def test_audio_that_has_lost_its_bass_is_the_same_audio(lost_below_hz: int) -> None:
     samples = melody(4, 30)
     spectrum = np.fft.rfft(samples)
     tones = np.fft.rfftfreq(len(samples), 1 / RATE)
@@ -335,7 +335,7 @@ def test_sound_that_has_lost_its_bass_is_the_same_sound(lost_below_hz: int) -> N
     assert error(known, live) < error(items_of(samples), items_of(thin))
 
 
-def test_sound_of_an_entry_that_cannot_be_read_matches_nothing_and_ends_nothing(tmp_path: Path) -> None:
+def test_audio_of_an_entry_that_cannot_be_read_matches_nothing_and_ends_nothing(tmp_path: Path) -> None:
     sounds = {name: random_items(seed, 100) for seed, name in enumerate("ab")}
     bank = bank_of(tmp_path, "known", sounds)
     written_wrong(bank, b'"id":"a","kind":"sound"', b'"id":"a","kind":"smell"')

@@ -25,7 +25,7 @@ SLANTED: dict[str, Corners] = {
 
 
 def picture(seed: int, height: int = 360, width: int = 640) -> U8:
-    """Random overlapping rectangles. Their edges fill all of PDQ's frequencies, as real pictures do."""
+    """Random overlapping rectangles. Their edges fill all of PDQ's frequencies, as real frames do."""
     rng = np.random.default_rng(seed)
     total = np.full((height, width), 130, np.uint8)
     for size in (0.6, 0.5, *[0.35] * 10, *[0.15] * 30):
@@ -38,7 +38,7 @@ def picture(seed: int, height: int = 360, width: int = 640) -> U8:
 
 
 def filmed(shown: U8, corners: Corners, height: int = 720, width: int = 1280, *, seed: int = 0) -> U8:
-    """A picture on a screen with a dark bezel before a wall, with sensor noise."""
+    """A frame on a screen with a dark bezel before a wall, with sensor noise."""
     a, b, c, d, e, f, g, h = homography(corners)
     to_frame = np.array([[a, b, c], [d, e, f], [g, h, 1]])
     y, x = np.mgrid[0:height, 0:width]
@@ -84,7 +84,7 @@ def test_a_screen_may_reach_beyond_the_frame() -> None:
     assert first.corners[1][0] == first.corners[2][0] == 1.0
 
 
-def test_a_picture_without_a_screen_has_none() -> None:
+def test_a_frame_without_a_screen_has_none() -> None:
     slope = np.add.outer(np.linspace(20, 120, POINTS), np.linspace(0, 100, POINTS))
     noisy = slope + np.random.default_rng(0).normal(0, 1, slope.shape)
     assert quads(noisy.astype(np.float32)) == ()
@@ -93,7 +93,7 @@ def test_a_picture_without_a_screen_has_none() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), blocks=st.sampled_from([2, 4, 8, 16, 128]))
-def test_whatever_the_picture_corners_stay_near_the_frame_and_in_their_order(seed: int, blocks: int) -> None:
+def test_whatever_the_frame_corners_stay_near_the_frame_and_in_their_order(seed: int, blocks: int) -> None:
     rng = np.random.default_rng(seed)
     points = np.kron(rng.integers(0, 256, (blocks, blocks)), np.ones((POINTS // blocks, POINTS // blocks)))
     frame = np.asarray(points.repeat(2, 0), np.uint8)

@@ -1,4 +1,4 @@
-"""Plain borders are found to the pixel. Pictures without a border yield none."""
+"""Plain borders are found to the pixel. Frames without a border yield none."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_an_overlay_on_a_noisy_border_hides_it_from_the_strict_look_only() -> No
     assert inside_border(picture) == Rectangle(30, 630, 0, 1280)
 
 
-def test_black_pictures_tiny_pictures_and_thin_edges_have_no_border() -> None:
+def test_black_frames_tiny_frames_and_thin_edges_have_no_border() -> None:
     assert inside_border(np.full((720, 1280), 16, np.uint8)) is None
     assert inside_border(np.zeros((8, 8), np.uint8)) is None
     picture = noise(1, 720, 1280)
@@ -64,7 +64,7 @@ def test_black_pictures_tiny_pictures_and_thin_edges_have_no_border() -> None:
 
 @settings(deadline=None)
 @given(st.integers(32, 200), st.integers(32, 200))
-def test_every_variant_is_made_of_the_picture(height: int, width: int) -> None:
+def test_every_variant_is_made_of_the_frame(height: int, width: int) -> None:
     picture = noise(3, height, width)
     counts = {VariantSet.NONE: 1, VariantSet.LIGHT: 17, VariantSet.FULL: 33, VariantSet.WIDE: 51}
     for wanted, count in counts.items():
@@ -77,7 +77,7 @@ def test_every_variant_is_made_of_the_picture(height: int, width: int) -> None:
             assert min(changed.shape) >= 0.5 * 32 - 1
 
 
-def test_a_bordered_picture_is_varied_with_and_without_its_border() -> None:
+def test_a_bordered_frame_is_varied_with_and_without_its_border() -> None:
     picture = np.full((200, 300), 16, np.uint8)
     picture[:, 50:250] = noise(4, 200, 200)
     made = list(variants_of(picture, VariantSet.LIGHT))

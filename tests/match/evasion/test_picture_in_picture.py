@@ -14,7 +14,7 @@ U8 = npt.NDArray[np.uint8]
 
 
 def smooth(seed: int, height: int, width: int, low: int, high: int) -> U8:
-    """A picture without straight edges."""
+    """A frame without straight edges."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width]
     total = sum(
@@ -44,7 +44,7 @@ def test_a_panel_is_found_to_the_pixel(
     assert panel in panels(frame)
 
 
-def test_ordinary_pictures_have_no_panels_and_strange_ones_few() -> None:
+def test_ordinary_frames_have_no_panels_and_strange_ones_few() -> None:
     assert panels(smooth(1, 360, 640, 0, 255)) == ()
     assert panels(np.zeros((20, 20), np.uint8)) == ()
     noise = np.random.default_rng(1).integers(0, 256, (360, 640), dtype=np.uint8)

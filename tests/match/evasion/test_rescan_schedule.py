@@ -26,7 +26,7 @@ OTHERS = tuple(bytes([value]) * 32 for value in (0x0F, 0xF0))
 
 
 def changed(bits: int) -> bytes:
-    """The hash of the same picture with this many bits changed."""
+    """The hash of the same frame with this many bits changed."""
     return ((1 << bits) - 1).to_bytes(32)
 
 
@@ -37,7 +37,7 @@ def look(schedule: RescanSchedule, pts_ms: int, bits: bytes, *, found: bool = Fa
 
 
 def looks(found_at: set[int], until_ms: int, begin_ms: int = 0, *, still: bool = False) -> list[int]:
-    """Media times of the rescans: one frame every 200 ms, each a new picture or all the same."""
+    """Media times of the rescans: one frame every 200 ms, each a new frame or all the same."""
     schedule, at = RescanSchedule(), []
     for number, pts_ms in enumerate(range(begin_ms, until_ms, EVERY_MS)):
         bits = PICTURE if still else OTHERS[number % 2]
@@ -64,13 +64,13 @@ def test_at_every_frame_where_something_known_was_seen_lately() -> None:
 
 def test_calm_samples_two_seconds_apart_are_each_looked_at_while_new_then_every_other() -> None:
     schedule = RescanSchedule()
-    # One GOP each: a picture that changes back and forth.
+    # One GOP each: a frame that changes back and forth.
     looked = [look(schedule, 2000 * n, OTHERS[n // 2 % 2]) for n in range(15)]
     assert all(looked[:6])
     assert looked[6:] == [False, True] * 4 + [False]
 
 
-def test_a_picture_that_stays_is_looked_at_less_often_once_it_is_not_new() -> None:
+def test_a_frame_that_stays_is_looked_at_less_often_once_it_is_not_new() -> None:
     at = looks(set(), 60_000, still=True)
     while_new = [ms for ms in at if ms < NEW_MS]
     assert len(while_new) >= NEW_MS // (NEW_PAUSE_MS + EVERY_MS)
@@ -79,7 +79,7 @@ def test_a_picture_that_stays_is_looked_at_less_often_once_it_is_not_new() -> No
 
 
 @pytest.mark.parametrize("bits", [0, STILL_BITS, STILL_BITS + 1, 256])
-def test_a_new_picture_is_looked_at_as_soon_as_any_would_be(bits: int) -> None:
+def test_a_new_frame_is_looked_at_as_soon_as_any_would_be(bits: int) -> None:
     schedule = RescanSchedule()
     for pts_ms in range(0, 30_000, EVERY_MS):
         look(schedule, pts_ms, PICTURE)
@@ -89,8 +89,8 @@ def test_a_new_picture_is_looked_at_as_soon_as_any_would_be(bits: int) -> None:
     assert look(schedule, 30_000 + STILL_PAUSE_MS, changed(bits)) == (bits <= STILL_BITS)
 
 
-def test_what_a_still_picture_is_measured_by_is_the_last_one_looked_at() -> None:
-    """A picture that changes little by little does not count as still for ever."""
+def test_what_a_still_frame_is_measured_by_is_the_last_one_looked_at() -> None:
+    """A frame that changes little by little does not count as still for ever."""
     schedule = RescanSchedule()
     at = [ms for ms in range(0, 60_000, 1000) if look(schedule, ms, changed(ms // 1000 * 4))]
     gaps = {after - before for before, after in itertools.pairwise(ms for ms in at if ms >= NEW_MS)}

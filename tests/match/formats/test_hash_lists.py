@@ -87,7 +87,7 @@ def test_what_is_written_is_read_back(tmp_path: Path, form: HashListFormat, item
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(items=st.binary(min_size=1, max_size=200), start_ms=st.integers(0, 2**32 - 1), alone=st.booleans())
-def test_jsonl_keeps_sound(tmp_path: Path, items: bytes, start_ms: int, alone: bool) -> None:
+def test_jsonl_keeps_audio(tmp_path: Path, items: bytes, start_ms: int, alone: bool) -> None:
     hashes = () if alone else (HashRun(bytes(32)),)
     song = Footage(Entry("song", EntryKind.AUDIO), hashes, AudioPrint(items * 4, start_ms))
     out = io.StringIO()

@@ -32,7 +32,7 @@ def grey_of(path: Path) -> U8:
 
 
 def textured(height: int, width: int, seed: int = 1) -> U8:
-    """A picture with large and small shapes, so that its quality is 100."""
+    """A frame with large and small shapes, so that its quality is 100."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width]
     waves = sum(
@@ -101,7 +101,7 @@ def test_strided_views_are_read_in_place() -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(64, 240), st.integers(64, 240), st.integers(0, 1000))
-def test_mirrored_is_the_hash_of_the_mirrored_picture(height: int, width: int, seed: int) -> None:
+def test_mirrored_is_the_hash_of_the_mirrored_frame(height: int, width: int, seed: int) -> None:
     grey = textured(height, width, seed)
     hasher = PdqHasher()
     found, turned = hasher.hash(grey), hasher.hash(grey[:, ::-1])

@@ -24,7 +24,7 @@ INPUT, OUTPUT = "log_mel", "scores"
 GUNFIRE, EXPLOSION, SCREAM = 0, 1, 2
 
 
-def tiny_sound_onnx() -> bytes:
+def tiny_audio_onnx() -> bytes:
     """Takes float32 ``(N, 96, 64)`` and gives float32 ``(N, 3)``: gunfire, explosion, scream.
 
     Gunfire follows from the quietest quarter of the bands at their loudest moment: noise fills all bands.
@@ -79,7 +79,7 @@ def tiny_sound_onnx() -> bytes:
 
 
 def tiny_spec(k: int = 2, n: int = 5, content: bytes | None = None) -> AudioSpec:
-    content = tiny_sound_onnx() if content is None else content
+    content = tiny_audio_onnx() if content is None else content
     flags = AloneThresholds(raise_tier=0.3, flag=0.6)
 
     def category(name: str, output: int, rule: KOfN, at: AloneThresholds) -> WitnessCategory:

@@ -1,4 +1,4 @@
-"""Recorded sound through the live path: with a picture, alone, in every usual container, and by rules."""
+"""Recorded audio through the live path: with video, alone, in every usual container, and by rules."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def hears(pack: Path, **changes: object) -> Replay:
 
 
 def alone(path: Path, sound: np.ndarray, codec: str) -> Path:
-    """A recording of sound without a picture."""
+    """A recording of audio without video."""
     with av.open(str(path), "w") as out:
         stream = out.add_stream(codec, rate=RATE)
         assert isinstance(stream, av.AudioStream)
@@ -72,7 +72,7 @@ def alone(path: Path, sound: np.ndarray, codec: str) -> Path:
     return path
 
 
-def test_gunfire_is_found_beside_the_picture(pack: Path, sounding: Path) -> None:
+def test_gunfire_is_found_beside_the_frame(pack: Path, sounding: Path) -> None:
     replay = hears(pack)
     report = replay.run(sounding, windows=True)
     assert report["categories"].keys() == {"fight"} | HEARD
@@ -89,18 +89,18 @@ def test_gunfire_is_found_beside_the_picture(pack: Path, sounding: Path) -> None
     assert replay.run(sounding, windows=True) == report
 
 
-def test_a_picture_is_judged_as_it_is_without_its_sound(
+def test_a_frame_is_judged_as_it_is_without_its_audio(
     pack: Path, sounding: Path, deaf_replay: Replay
 ) -> None:
-    """Up to the shots: then sound asks to look closer."""
-    with_sound, deaf = (r.run(sounding, windows=True) for r in (hears(pack), deaf_replay))
-    before = [w for w in with_sound["windows"] if w[2] == "fight" and w[0] < SHOTS[0]]
+    """Up to the shots: then audio asks to look closer."""
+    with_audio, deaf = (r.run(sounding, windows=True) for r in (hears(pack), deaf_replay))
+    before = [w for w in with_audio["windows"] if w[2] == "fight" and w[0] < SHOTS[0]]
     assert before == [w for w in deaf["windows"] if w[0] < SHOTS[0]]
-    assert with_sound["samples"] > deaf["samples"]
+    assert with_audio["samples"] > deaf["samples"]
 
 
 @pytest.mark.parametrize("suffix", CONTAINERS)
-def test_sound_alone_is_judged(suffix: str, pack: Path, tmp_path: Path) -> None:
+def test_audio_alone_is_judged(suffix: str, pack: Path, tmp_path: Path) -> None:
     clip = alone(tmp_path / f"clip.{suffix}", bursts(SECONDS, SHOTS), CONTAINERS[suffix])
     report = hears(pack).run(clip)
     assert "error" not in report
@@ -140,7 +140,7 @@ def test_a_rule_decides_as_it_does_live(pack: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("games", [False, True])
 def test_two_witnesses_cut_as_they_do_live(games: bool, sights: Path, tmp_path: Path) -> None:
-    """A bright picture is a firearm to the tiny model."""
+    """A bright frame is a firearm to the tiny model."""
     clip = write_sounding(tmp_path / "clip.mp4", bursts(SECONDS, SHOTS), brightness=240)
     report = hears(sights, mode=Mode.ENFORCE, games=games).run(clip)
     assert report["categories"].keys() == {"fight", "firearm", "blood"} | HEARD
@@ -157,13 +157,13 @@ def test_what_the_policy_has_off_is_not_heard(pack: Path, sounding: Path) -> Non
     assert hears(pack, categories=fights).run(sounding)["categories"].keys() == {"fight"}
 
 
-def test_sound_alone_that_nobody_hears_says_so(deaf_replay: Replay, tmp_path: Path) -> None:
+def test_audio_alone_that_nobody_hears_says_so(deaf_replay: Replay, tmp_path: Path) -> None:
     report = deaf_replay.run(alone(tmp_path / "clip.wav", bursts(1, ()), "pcm_s16le"))
     assert report["reason"] == "no_video"
-    assert "nothing judges sound" in report["error"]
+    assert "nothing judges audio" in report["error"]
 
 
-def test_known_sound_is_found_without_any_picture(tmp_path: Path) -> None:
+def test_known_audio_is_found_without_any_frame(tmp_path: Path) -> None:
     require(available(), "libchromaprint1")
     known = write_audio_clip(tmp_path / "known.mp4", melody(1, 12), picture=False)
     bank = Bank.create(tmp_path / "banks" / "known", BankInfo(label="known_footage"))
