@@ -11,6 +11,10 @@ from edge.exchange.kind import AnyKind
 FILES: Final = (
     "edge.exchange.local_file",
     "edge.exchange.http_file",
+    "edge.exchange.stopncii",
+    "edge.exchange.ncmec",
+    "edge.exchange.threatexchange",
+    "edge.exchange.hma",
 )
 """Modules, each with its ``KIND``."""
 

@@ -17,6 +17,7 @@ from edge.ledger.blocks import Blocks
 from edge.ledger.claims import Claims
 from edge.ledger.comments import Comments
 from edge.ledger.evidence import EvidenceRecords
+from edge.ledger.exchange_claims import ExchangeClaims
 from edge.ledger.gates import FleetGates
 from edge.ledger.incident_changes import ChangedIncidents
 from edge.ledger.incidents import Incidents
@@ -48,6 +49,7 @@ class Ledger(
     Usage,
     BankRecords,
     EvidenceRecords,
+    ExchangeClaims,
     FleetGates,
     ChangedIncidents,
     WaitingIncidents,

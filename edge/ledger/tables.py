@@ -172,6 +172,15 @@ gates = Table(
     Column("announced_ms", BigInteger, nullable=False),
 )
 
+exchange_claims = Table(
+    "exchange_claims",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("gate", String(128), nullable=False),
+    Column("until_ms", BigInteger, nullable=False),
+    Column("done_ms", BigInteger, nullable=False),
+)
+
 comments = Table(
     "comments",
     metadata,

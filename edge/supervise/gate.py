@@ -42,6 +42,7 @@ from edge.supervise.enforcer import Enforcer
 from edge.supervise.evidence_keeper import EvidenceKeeper
 from edge.supervise.evidence_mirror import EvidenceMirror
 from edge.supervise.evidence_reading import EvidenceReading
+from edge.supervise.exchanges import Exchanges
 from edge.supervise.failure_policy import FailureResponse
 from edge.supervise.fleet_news import FleetNews
 from edge.supervise.incident_feed import IncidentFeed
@@ -168,6 +169,7 @@ class Gate:
             self._banks.ask,
             self._recent.save,
         )
+        self._exchanges = Exchanges(settings.banks, context, self.alarms, self._banks.ask, tasks)
         self.banks = BankDesk(context, bank_updates, settings.banks, settings.bank_copies, counted)
         self.shared_banks = SharedBanks(context, self.alarms)
         failure_response = FailureResponse(context, self._enforcer)
@@ -290,6 +292,7 @@ class Gate:
         self._enforcer.ongoing.restore(await self.executor.call(self.ledger.going_on, now - MAX_REOPEN_MS))
         self.upkeep.start(self._tasks)
         self._tasks.keep(self._folders.watch, needed=False)
+        self._tasks.keep(self._exchanges.watch, needed=False)
         self._tasks.keep(self.reviews.work.run, needed=False)
         self._tasks.keep(self.evidence_keeper.watch, needed=False)
         if self._mirror is not None:

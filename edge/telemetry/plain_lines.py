@@ -46,6 +46,8 @@ PLAIN: Final[Mapping[type[Record], tuple[str, str]]] = MappingProxyType(
         records.ConsoleRefused: ("warning", "wrong token at the console"),
         records.ConsoleUnrecorded: ("warning", "the audit log lacks who came to the console"),
         # the gate's own parts
+        records.ExchangeSynced: ("info", "exchange fetched"),
+        records.ExchangeMissed: ("error", "exchange not fetched"),
         records.AlarmRaised: ("critical", "alarm"),
         records.AlarmCleared: ("warning", "alarm is over"),
         records.LedgerBack: ("info", "ledger is back"),

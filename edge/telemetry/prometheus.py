@@ -269,6 +269,23 @@ class PrometheusBackend:
         self._on(records.TaskFailed, lambda record: tasks.labels(record.task).inc())
         self._on(records.AlarmRaised, lambda record: alarms.labels(record.part, record.reason).inc())
         self._on(records.AlarmCleared, lambda record: alarms.labels(record.part, record.reason).dec())
+        exchanges = self._counter(
+            "edge_exchange_runs", "Runs of exchanges, by how they ended.", "exchange", "result"
+        )
+        entries = self._counter(
+            "edge_exchange_entries",
+            "Entries of banks that exchanges added, replaced or removed.",
+            "exchange",
+            "change",
+        )
+
+        def synced(record: records.ExchangeSynced) -> None:
+            exchanges.labels(record.exchange, "unfinished" if record.unfinished else "done").inc()
+            for change in ("added", "replaced", "removed"):
+                entries.labels(record.exchange, change).inc(getattr(record, change))
+
+        self._on(records.ExchangeSynced, synced)
+        self._on(records.ExchangeMissed, lambda record: exchanges.labels(record.exchange, "failed").inc())
         self._on(records.MatchingFailed, lambda record: matching.inc(record.count))
         self._on(records.CallBroken, lambda record: broken.labels(record.cause).inc())
         self._on(records.FailureModeUsed, lambda record: modes.labels(record.part, record.mode).inc())

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from edge.clock import SystemClock
+from edge.clock import Clock, SystemClock
 from edge.exchange.definition import Definition, make_definition, write_definition
 from edge.exchange.double import Told
 from edge.exchange.sync import Run, run_exchange
@@ -31,10 +31,20 @@ def added(folder: Path, kind: str, *, name: str = "partner", **more: Any) -> Def
     return definition
 
 
-def run(folder: Path, definition: Definition, **more: Any) -> Run:
+class ClockAt(SystemClock):
+    """The wall clock stands."""
+
+    def __init__(self, wall_s: int) -> None:
+        self.wall_s = wall_s
+
+    def wall_ms(self) -> int:
+        return self.wall_s * 1000
+
+
+def run(folder: Path, definition: Definition, clock: Clock | None = None, **more: Any) -> Run:
     """One run. It waits for nobody: pauses of the transport take no time."""
     transport = Transport(secret=definition.credentials is not None, sleep=lambda _: None)
-    return run_exchange(folder, definition, SystemClock(), transport=transport, **more)
+    return run_exchange(folder, definition, clock or SystemClock(), transport=transport, **more)
 
 
 def held(folder: Path) -> dict[str, dict[str, tuple[str, ...]]]:

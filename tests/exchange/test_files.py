@@ -62,7 +62,7 @@ def test_a_list_of_a_web_server_is_fetched_when_it_has_changed(tmp_path: Path) -
         definition = added(tmp_path, "http", options={"url": f"{server.url}/list.txt"})
         run(tmp_path, definition)
         assert run(tmp_path, definition).fetched == 0
-        assert server.requests[-1][2]["if-none-match"]
+        assert server.requests[-1].headers["if-none-match"]
         server.withdraw("3")
         run(tmp_path, definition)
         assert held(tmp_path) == {"partner": plain(set(range(50)) - {3})}
@@ -104,7 +104,7 @@ def test_secrets_come_from_a_private_file_and_stay_there(tmp_path: Path) -> None
             run(tmp_path / "banks", definition)
         assert "sesame" not in str(raised.value)
         run(tmp_path / "banks", definition)
-        assert server.requests[-1][2]["authorization"].startswith("Basic ")
+        assert server.requests[-1].headers["authorization"].startswith("Basic ")
     kept = b"".join(path.read_bytes() for path in (tmp_path / "banks").iterdir())
     assert b"sesame" not in kept
 

@@ -72,6 +72,10 @@ ONE_OF_EACH: tuple[Record, ...] = (
     records.AlarmRaised("banks", AlarmReason.MISSING, "old", "its file is gone"),
     records.AlarmCleared("banks", AlarmReason.MISSING, "old"),
     records.MatchingFailed(2),
+    records.ExchangeSynced(
+        "partner", "http", fetched=3, added=2, replaced=0, removed=1, left_out={"md5": 4}, unfinished=False
+    ),
+    records.ExchangeMissed("partner", "http", "answers with HTTP 500"),
     records.Flagged(INCIDENT),
     records.FlaggedAgain("st_1", PUBLISH, VERDICT, "in_1"),
     records.CutDecided("st_1", PUBLISH, VERDICT, "in_1"),

@@ -198,6 +198,33 @@ class ClockStepped(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class ExchangeSynced(Record):
+    """A run of an exchange of hashes has ended well."""
+
+    exchange: str
+    kind: str
+    fetched: int
+    """Changes that the exchange told."""
+    added: int
+    replaced: int
+    removed: int
+    """Entries of banks."""
+    left_out: Mapping[str, int]
+    """Records that cannot be used here, by signal type, since everything was fetched last."""
+    unfinished: bool
+    """The next run goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeMissed(Record):
+    """A run of an exchange of hashes has failed. It is tried again."""
+
+    exchange: str
+    kind: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class ClockTrusted(Record):
     """The wall clock is trusted again."""
 
