@@ -17,6 +17,7 @@ import av
 from av.video.frame import VideoFrame
 
 from edge.errors import BrokenMedia
+from edge.recorded_media import media_url
 
 MOST_POSTERS: Final = 5
 MAX_POSTER_BYTES: Final = 512 * 1024
@@ -55,7 +56,7 @@ def make_posters(path: Path, moments_ms: Sequence[int]) -> tuple[Poster, ...]:
     """
     found: dict[int, Poster] = {}
     try:
-        with av.open(str(path)) as container:
+        with av.open(media_url(path)) as container:
             stream = container.streams.video[0]
             stream.thread_type = "NONE"
             for moment_ms in moments_ms[:MOST_POSTERS]:

@@ -9,6 +9,7 @@ refuses no line until the reserve is used up.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -25,6 +26,8 @@ from edge.ledger.journal_entries import Entry, Violated, decode, encode
 from edge.settings_file import open_regular
 
 MAX_LINE_BYTES = 1024 * 1024
+_ROOM_BYTES = 2 << 20
+"""What the reserve leaves to the ledger and other files where the disk is small."""
 
 log = structlog.get_logger(__name__)
 
@@ -144,8 +147,8 @@ class Journal:
     def keep_reserve(self, *, or_less: bool = False) -> Reserve:
         """Takes disk space until the reserve is whole. Never raises.
 
-        ``or_less`` takes most of what is free where that is less. Otherwise a reserve that cannot be whole
-        stays as it is, so that what is freed goes to others.
+        ``or_less`` takes most of what is free where that is less, and leaves the ledger some of it. Otherwise
+        a reserve that cannot be whole stays as it is, so that what is freed goes to others.
         """
         wanted = self._reserve_bytes
         if not wanted:
@@ -154,10 +157,13 @@ class Journal:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = self._opened()
             try:
-                problem = _reserved(descriptor, wanted)
-                free = shutil.disk_usage(self._path.parent).free
-                part = _left(descriptor) + free - free // 8
-                if problem and or_less and part < wanted:
+                left = _left(descriptor)
+                there = left + shutil.disk_usage(self._path.parent).free
+                part = there - max(there // 8, min(there // 2, _ROOM_BYTES))
+                problem = os.strerror(errno.ENOSPC)
+                if wanted <= max(left, part):
+                    problem = _reserved(descriptor, wanted)
+                elif or_less:
                     _reserved(descriptor, part)
                 left = _left(descriptor)
             finally:

@@ -41,6 +41,16 @@ async def test_a_contained_process_makes_jpegs_of_the_moments(tmp_path: Path) ->
     assert len({poster.jpeg for poster in posters}) == 3
 
 
+async def test_a_folder_may_have_the_name_of_a_protocol(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = Path("data:1?%#")
+    folder.mkdir()
+    content = await posters_contained(clip_of(folder), (0,), ContainmentMode.TRY)
+    assert len(posters_of_bytes(content)) == 1
+
+
 @pytest.mark.parametrize("content", [b"", b"no clip at all" * 999])
 async def test_what_has_no_frame_is_said_in_one_line(tmp_path: Path, content: bytes) -> None:
     clip = tmp_path / "in_1.mp4"
