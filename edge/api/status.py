@@ -132,7 +132,7 @@ def answers_errors(
         except asyncio.CancelledError:
             self.turnstile.cancelled(context.peer())
             raise
-        except grpc.aio.AbortError:
+        except grpc.aio.BaseError:  # the call has ended, by us or by its caller
             raise
         except Exception:
             log.exception("call failed", method=method.__name__)
@@ -166,7 +166,7 @@ def streams_errors(
             if not answered:
                 self.turnstile.cancelled(context.peer())
             raise
-        except grpc.aio.AbortError:
+        except grpc.aio.BaseError:  # the call has ended, by us or by its caller
             raise
         except Exception:
             log.exception("call failed", method=method.__name__)

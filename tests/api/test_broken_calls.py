@@ -8,12 +8,15 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
+import structlog
 
 from edge.api.auth import TokenFile
 from edge.api.server import GrpcServer
+from edge.api.status import answers_errors, streams_errors
 from edge.contract.gen import gate_pb2, gate_pb2_grpc
 from edge.domain import StreamId
 from edge.ingest.gate_client import WatchCall
@@ -126,6 +129,25 @@ async def test_what_is_no_message_is_refused_and_counted(
         assert await asyncio.to_thread(callers) == {grpc.StatusCode.INVALID_ARGUMENT}
         assert bench.recorded.of(CallBroken) == [CallBroken("DecodeError")] * CALLERS
     assert written(caplog, capsys) == []
+
+
+async def test_a_caller_that_has_gone_before_its_error_writes_no_traceback() -> None:
+    """gRPC raises this where a status can no longer be sent."""
+
+    async def unary(self: object, request: object, context: object) -> None:
+        raise grpc.aio.InternalError
+
+    async def stream(self: object, request: object, context: object) -> AsyncIterator[None]:
+        raise grpc.aio.InternalError
+        yield
+
+    nobody: Any = None
+    with structlog.testing.capture_logs() as logs:
+        with pytest.raises(grpc.aio.InternalError):
+            await answers_errors(unary)(nobody, nobody, nobody)
+        with pytest.raises(grpc.aio.InternalError):
+            await anext(streams_errors(stream)(nobody, nobody, nobody))
+    assert logs == []
 
 
 async def test_an_error_that_no_caller_causes_is_still_written(
