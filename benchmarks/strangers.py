@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import json
 import multiprocessing
 import os
@@ -93,11 +94,9 @@ def connections(connect: Connect, done: Synchronized[int]) -> None:
 
 def handshakes(connect: Connect, done: Synchronized[int]) -> None:
     """One TLS handshake, as far as the server's part of it."""
-    out = ssl.MemoryBIO()
-    with suppress(ssl.SSLWantReadError):
-        _trusting().wrap_bio(ssl.MemoryBIO(), out, server_hostname="localhost").do_handshake()
+    hello = _hello()
     with connect() as connection:
-        connection.sendall(out.read())
+        connection.sendall(hello)
         connection.recv(4096)
         done.value += 1
 
@@ -109,6 +108,16 @@ FLOODS: Final[Mapping[str, Callable[[Connect, Synchronized[int]], None]]] = {
 }
 
 
+@functools.cache
+def _hello() -> bytes:
+    """What a client says first."""
+    out = ssl.MemoryBIO()
+    with suppress(ssl.SSLWantReadError):
+        _trusting().wrap_bio(ssl.MemoryBIO(), out, server_hostname="localhost").do_handshake()
+    return out.read()
+
+
+@functools.cache
 def _trusting() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
