@@ -19,10 +19,10 @@ WAIT_S = 120.0
 
 
 class BrokenOwner:
-    """Raises at every report of a death."""
+    """Raises at every report."""
 
     def on_worker_event(self, event: worker_pb2.FromWorker) -> None:
-        pass
+        raise ValueError("not expected")
 
     def on_streams_lost(self, stream_ids: tuple[str, ...], quarantined: str | None) -> None:
         raise ValueError("not expected")
@@ -37,7 +37,7 @@ class BrokenOwner:
         raise ValueError("not expected")
 
 
-async def test_a_worker_is_replaced_although_its_owner_fails(tmp_path: Path) -> None:
+async def test_a_worker_lives_and_is_replaced_although_its_owner_fails(tmp_path: Path) -> None:
     pool = WorkerPool(WorkersSection(count=1, spare=0), worker_settings(tmp_path), SystemClock())
     try:
         async with asyncio.timeout(WAIT_S):
@@ -45,6 +45,9 @@ async def test_a_worker_is_replaced_although_its_owner_fails(tmp_path: Path) -> 
             assert pool.places == (1, 1)
             [first] = pool.processes()
             pool.assign("st")
+            while not task_health().failures["BrokenOwner.on_worker_event"]:
+                assert pool.processes() == (first,), "what a worker says does not end it"
+                await asyncio.sleep(0.01)
             os.kill(first, signal.SIGKILL)
             while pool.places != (0, 1):  # noqa: ASYNC110 (the pool has no event for it)
                 await asyncio.sleep(0.01)
