@@ -65,7 +65,7 @@ def footage_of(entry_id: str, entry: share_pb2.Entry, source: str) -> Footage:
         if len(getattr(entry, name)) != count:
             raise InvalidInput(f"entry.{name}", f"has {len(getattr(entry, name))} values for {count} hashes")
     if not count and not entry.sound:
-        raise InvalidInput("entry", "has neither hashes nor sound")
+        raise InvalidInput("entry", "has neither hashes nor audio")
     if entry.kind not in [kind.value for kind in EntryKind]:
         raise InvalidInput("entry.kind", f"{entry.kind[:40]!r} is none of {', '.join(EntryKind)}")
     for name in ("added_wall_ms", "duration_ms"):
