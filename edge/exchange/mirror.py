@@ -167,19 +167,21 @@ class Mirror:
         """Takes a page and the checkpoint after it."""
         seq, generation = self.newest, self._generation
         with self._sql_transaction() as state:
-            for change in page.changes:
-                seq += 1
-                if isinstance(change, Withdrawal):
-                    self._sql.execute(
-                        "UPDATE record SET footage = NULL, seq = ? WHERE id = ? AND footage IS NOT NULL",
-                        (seq, change.entry_id),
-                    )
+            rows = []
+            for number, change in enumerate(page.changes, seq + 1):
+                if not isinstance(change, Withdrawal):
+                    tags = json.dumps(change.tags)
+                    entry_id, content = change.footage.entry.id, _content(change.footage)
+                    rows.append((entry_id, content, change.opinion.value, tags, generation, number))
                     continue
-                entry = change.footage.entry
-                tags = json.dumps(change.tags)
-                row = (entry.id, _content(change.footage), change.opinion.value, tags, generation, seq)
-                self._sql.execute(_PUT, row)
-            state["seq"] = str(seq)
+                self._sql.executemany(_PUT, rows)
+                rows = []
+                self._sql.execute(
+                    "UPDATE record SET footage = NULL, seq = ? WHERE id = ? AND footage IS NOT NULL",
+                    (number, change.entry_id),
+                )
+            self._sql.executemany(_PUT, rows)
+            state["seq"] = str(seq + len(page.changes))
             state["checkpoint"] = page.checkpoint
             if page.left_out:
                 state["left_out"] = json.dumps(_added(self.left_out, dict(page.left_out)))

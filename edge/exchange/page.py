@@ -74,6 +74,8 @@ def shared_hash(
 
 def clean_tags(tags: Iterable[str]) -> tuple[str, ...]:
     """Tags in order and each once, printable and bounded. Raises LimitExceeded for too many."""
+    if not tags:
+        return ()
     found = sorted({printable(str(tag))[:_TAG_CHARACTERS] for tag in tags})
     if len(found) > MAX_TAGS:
         raise LimitExceeded("tags", MAX_TAGS, len(found), "tags")
