@@ -234,6 +234,9 @@ class LimitsSection(Section):
     max_attributes: int = Field(32, ge=0, le=256, description="Attributes of a publish.")
     max_attribute_chars: int = Field(512, ge=1, le=512, description="The value of an attribute.")
     max_url_chars: int = Field(2048, ge=16, le=2048, description="The URL of a pull.")
+    max_crisis_file_mb: int = Field(
+        512, ge=1, le=16_384, description="A clip or still that a person adds to a crisis, MiB."
+    )
     max_reason_chars: int = Field(512, ge=1, le=512, description="Reasons that operators give.")
     max_lead_ms: int = Field(
         10_000,

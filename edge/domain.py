@@ -262,6 +262,9 @@ class Signal:
     """Number of samples in its window (motion). None: it is of no window, so it counts as it is."""
     missed_ms: int | None = None
     """For how long the stream had shown it before its bank knew it (match). None: the bank knew it."""
+    variant: str | None = None
+    """The variant of the footage that was found (match), such as ``original`` or ``crop_10+mirror``. None: it
+    is no such match, or an earlier version wrote it."""
 
 
 @dataclass(frozen=True, slots=True)

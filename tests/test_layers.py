@@ -46,6 +46,7 @@ LAYERS = (
     "edge.match",
     "edge.decide",
     "edge.notices",
+    "edge.crisis",  # what one does to the policy
     "edge.ladder",
     "edge.priority",  # of what people look at
     "edge.policy",
@@ -94,6 +95,7 @@ MATCH_LAYERS = (
     "edge.match.matcher",
     "edge.match.formats",
     "edge.match.incident_bank",
+    "edge.match.bank_file",
     "edge.match.bankable",
     "edge.match.recent_footage",
     "edge.match.contained_fingerprint",

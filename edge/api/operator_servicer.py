@@ -9,6 +9,7 @@ from edge.api import bounds
 from edge.api.auth import Role
 from edge.api.operator_banks import BankCalls
 from edge.api.operator_blocks import BlockCalls
+from edge.api.operator_crises import CrisisCalls
 from edge.api.operator_evidence import EvidenceCalls
 from edge.api.operator_incidents import IncidentCalls
 from edge.api.operator_media import MediaCalls
@@ -35,6 +36,7 @@ class OperatorServicer(
     BlockCalls,
     ModelCalls,
     BankCalls,
+    CrisisCalls,
     operator_pb2_grpc.OperatorServicer,
 ):
     """Serves the policy. The base classes serve the rest."""

@@ -21,6 +21,8 @@ COMMANDS: Final = {
     "check-config": "Check a file without starting anything. Print the effective values, defaults included.",
     "ingest": "Run the reference ingest: an RTMP server that asks the gate about every publisher.",
     "bank": "Make, fill, check and export the banks of known footage that live streams are matched against.",
+    "crisis": "The time of an attack: a stricter policy for the fleet, and a bank that people fill. It ends "
+    "by itself.",
     "incident": "Review what the gate flagged and cut. Claim an incident, look at it, then confirm or "
     "overturn it.",
     "stream": "See what is live on a gate, and cut a stream.",

@@ -104,6 +104,7 @@ def signal_to_proto(signal: Signal) -> gate_pb2.Signal:
         begin_pts_ms=signal.begin_pts_ms,
         kind=signal.kind or "",
         missed_ms=signal.missed_ms,
+        variant=signal.variant or "",
     )
 
 
@@ -122,6 +123,7 @@ def signal_from_proto(message: gate_pb2.Signal) -> Signal:
         begin_pts_ms=message.begin_pts_ms if message.HasField("begin_pts_ms") else None,
         kind=ModelKind(message.kind) if message.kind else None,
         missed_ms=message.missed_ms if message.HasField("missed_ms") else None,
+        variant=message.variant or None,
     )
 
 

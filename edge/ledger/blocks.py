@@ -19,6 +19,7 @@ from edge.ledger.audit import GENESIS, next_number
 from edge.ledger.base import PAGE, LedgerBase
 from edge.ledger.block_index import BLOCK_COLUMNS, BlockRow
 from edge.ledger.change_listener import ChangeListener, notify
+from edge.ledger.crises import crises_revision
 from edge.ledger.reversal import update_block
 from edge.ledger.subjects import normal_subject
 from edge.ledger.tables import appeals, audit, blocks, policies
@@ -51,6 +52,8 @@ class Changes:
     """Whether more may be left to read."""
     policy_version: int
     """Version of the policy in force; 0 before the first."""
+    crises_revision: int = 0
+    """Number of the newest change of a crisis; 0 before the first."""
 
 
 class Blocks(LedgerBase):
@@ -222,9 +225,10 @@ class Blocks(LedgerBase):
         with self._database.read("read what has changed") as connection:
             if _digest(connection, revision.number) != revision.digest:
                 return None
-            # The order matters: the revision covers the policy, and a commit in between comes after the
+            # The order matters: the revision covers policy and crises. A commit in between comes after the
             # revision.
             version = connection.execute(sa.select(sa.func.max(policies.c.version))).scalar() or 0
+            crises = crises_revision(connection)
             reached = _newest(connection)
             query = (
                 sa.select(blocks)
@@ -240,7 +244,7 @@ class Blocks(LedgerBase):
                 rows += connection.execute(whole).all()
                 reached = Revision(last, _digest(connection, last))
             known = tuple(readable(connection, rows, records.block_from_row))
-        return Changes(reached, known, more, version)
+        return Changes(reached, known, more, version, crises)
 
     def change_listener(self) -> ChangeListener:
         """Wakes up when a gate changes a block."""

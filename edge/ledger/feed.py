@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import structlog
 
+from edge.crisis import Crisis
 from edge.domain import Block
 from edge.errors import InvalidInput, LedgerUnavailable
 from edge.ledger.blocks import Revision
@@ -34,6 +35,7 @@ class FleetFeed:
     The thread calls ``on_change`` at least once for each change, in order. ``since`` is
     ``Ledger.revision()`` from before the blocks were loaded. It calls ``on_policy`` for each policy that
     comes into force, other than ``policy_version``. It skips versions that were replaced meanwhile. It calls
+    ``on_crises`` with the crises that have not ended, at first and when one changes. It calls
     ``on_failure`` for each error that is not the loss of the database, and tries again.
 
     After a loss of commits it hands over every block of the ledger again, ended ones included. It also hands
@@ -49,6 +51,7 @@ class FleetFeed:
         on_policy: Callable[[Policy], None],
         policy_version: int,
         on_failure: Callable[[Exception], None],
+        on_crises: Callable[[tuple[Crisis, ...]], None] = lambda crises: None,
         poll_ms: int = 500,
         on_away: Callable[[bool], None] = lambda away: None,
         report: Callable[[Record], None] = lambda record: None,
@@ -59,6 +62,8 @@ class FleetFeed:
         self._on_policy = on_policy
         self._revision = since
         self._policy_version = policy_version
+        self._on_crises = on_crises
+        self._crises_revision = 0
         self._on_failure = on_failure
         self.down = False
         """What others commit does not arrive here, for an error that is no loss of the database."""
@@ -106,13 +111,14 @@ class FleetFeed:
             changes = self._ledger.changes_after(self._revision, _AT_ONCE)
             if changes is None:
                 self._report(CommitsLost(self._revision.number))
-                self._revision, self._policy_version = Revision(), 0
+                self._revision, self._policy_version, self._crises_revision = Revision(), 0, -1
                 continue
             if changes.blocks:
                 self._on_change(changes.blocks)
             self._revision = changes.revision
             if not changes.more:
                 self._take_policy(changes.policy_version)
+                self._take_crises(changes.crises_revision)
                 return
 
     def _take_policy(self, version: int) -> None:
@@ -129,6 +135,11 @@ class FleetFeed:
             if policy is not None:
                 self._on_policy(policy)
         self._policy_version = version
+
+    def _take_crises(self, revision: int) -> None:
+        if revision != self._crises_revision:
+            self._on_crises(self._ledger.crises(ended=False))
+            self._crises_revision = revision
 
     def _report_availability(self, *, away: bool, why: str = "") -> None:
         if away != self._away:

@@ -16,6 +16,7 @@ from edge.ledger.base import PAGE
 from edge.ledger.blocks import Blocks
 from edge.ledger.claims import Claims
 from edge.ledger.comments import Comments
+from edge.ledger.crises import Crises
 from edge.ledger.evidence import EvidenceRecords
 from edge.ledger.exchange_claims import ExchangeClaims
 from edge.ledger.gates import FleetGates
@@ -45,6 +46,7 @@ class Ledger(
     Unreviewed,
     Blocks,
     Policies,
+    Crises,
     Models,
     Usage,
     BankRecords,

@@ -181,6 +181,16 @@ exchange_claims = Table(
     Column("done_ms", BigInteger, nullable=False),
 )
 
+crises = Table(
+    "crises",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("declared_ms", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False, index=True),
+    Column("crisis", Text, nullable=False),
+)
+
 comments = Table(
     "comments",
     metadata,

@@ -194,6 +194,7 @@ class MatchVote:
             severity=newest.severity,
             at_most=at_most,
             begin_pts_ms=pts_ms - line.span_ms,
+            variant=newest.variant,
         )
 
 

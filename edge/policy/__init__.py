@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edge.policy.belief import BeliefPolicy, FalseAlarms, log_odds_of, probability_of
 from edge.policy.category import CategoryPolicy, explain_category, rates_of
+from edge.policy.crisis import CrisisPolicy
 from edge.policy.evidence import EvidencePolicy
 from edge.policy.exchange import DEFAULT_EXCHANGES, ExchangeOpinion, ExchangeRule, rule_for
 from edge.policy.failure import FailureMode, FailurePolicy
@@ -29,6 +30,7 @@ __all__ = [
     "BeliefPolicy",
     "CategoryPolicy",
     "Condition",
+    "CrisisPolicy",
     "DecodingPolicy",
     "EvidencePolicy",
     "ExchangeOpinion",

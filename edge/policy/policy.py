@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 from edge.domain import Publish
 from edge.errors import InvalidInput, LimitExceeded
 from edge.policy.category import CategoryPolicy
+from edge.policy.crisis import CrisisPolicy
 from edge.policy.evidence import EvidencePolicy
 from edge.policy.exchange import DEFAULT_EXCHANGES, ExchangeRule
 from edge.policy.failure import FailurePolicy
@@ -37,7 +38,7 @@ from edge.policy.sampling import DecodingPolicy, LookPolicy, TierPolicy
 
 MAX_POLICY_BYTES = 64 * 1024
 
-_OF_THE_WHOLE: Final = ("version", "exchanges", "names", "apps", "tenants")
+_OF_THE_WHOLE: Final = ("version", "exchanges", "names", "crisis", "apps", "tenants")
 
 
 class Policy(PolicyPart):
@@ -72,6 +73,7 @@ class Policy(PolicyPart):
     looks: LookPolicy = LookPolicy()
     ladder: LadderPolicy = LadderPolicy()
     review: ReviewPolicy = ReviewPolicy()
+    crisis: CrisisPolicy = CrisisPolicy()
     queue: QueuePolicy = QueuePolicy()
     failure: FailurePolicy = FailurePolicy()
     decoding: DecodingPolicy = DecodingPolicy()

@@ -146,8 +146,9 @@ def period(report: Report, t: Translate = str) -> str:
     return t("{low} to {high} UTC").format(low=moment(report.since_ms), high=moment(report.until_ms))
 
 
-def moment(wall_ms: int) -> str:
-    return datetime.datetime.fromtimestamp(wall_ms / 1000, datetime.UTC).strftime("%Y-%m-%d %H:%M")
+def moment(wall_ms: int, *, seconds: bool = False) -> str:
+    form = "%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M"
+    return datetime.datetime.fromtimestamp(wall_ms / 1000, datetime.UTC).strftime(form)
 
 
 def number(value: int) -> str:

@@ -7,6 +7,7 @@ import contextlib
 
 from edge.background import BackgroundTasks
 from edge.contract.gen import worker_pb2
+from edge.crisis import Crisis
 from edge.domain import Block, Severity, Strike, SubjectKind
 from edge.errors import Conflict, LedgerUnavailable, WorkerLost
 from edge.policy import Policy
@@ -52,8 +53,16 @@ class OperatorActions:
         if policy == context.policy:
             return None
         context.telemetry.report(PolicyChanged(policy.version, context.policy.version))
+        return self._put_in_force(policy, context.in_force.crises)
+
+    def apply_crises(self, crises: tuple[Crisis, ...]) -> asyncio.Task[None]:
+        """Puts these crises in force in the place of others. The returned task ends as ``apply_policy``'s."""
+        return self._put_in_force(self._context.policy, crises)
+
+    def _put_in_force(self, policy: Policy, crises: tuple[Crisis, ...]) -> asyncio.Task[None]:
+        context = self._context
         recased = policy.names != context.policy.names
-        context.take_policy(PolicyInForce(policy))
+        context.take_policy(PolicyInForce(policy, crises, context.clock.wall_ms()))
         return self._tasks.start(self._tell_streams(context.in_force, recased=recased))
 
     async def _tell_streams(self, in_force: PolicyInForce, *, recased: bool) -> None:

@@ -12,6 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -19,8 +20,8 @@ import structlog
 from edge.banking import Banking, BankingState, LeftOutReason, NothingBanked
 from edge.clock import Clock
 from edge.domain import Action, Incident, Signal, SignalSource
-from edge.errors import BankError, GateError
-from edge.match import RunawayGuard
+from edge.errors import BankError, GateError, InvalidInput
+from edge.match import BankPurpose, RunawayGuard
 from edge.match.bank.manifest import read_manifest
 from edge.match.bank.runaway import WINDOW_MS
 from edge.telemetry.records import GATE, BankEntryRanAway, BankingFailed, IncidentBanked
@@ -35,6 +36,15 @@ Stands = Callable[[], Awaitable[bool]]
 """Whether an incident has not been overturned by now. May raise GateError."""
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FootageAdded:
+    """An entry that a bank has now."""
+
+    entry: str
+    kind: str
+    hashes: int
 
 
 class BankUpdates:
@@ -165,6 +175,42 @@ class BankUpdates:
         switch = "--enabled" if enabled else "--disabled"
         path = str(self._directory / bank)
         await self._edit("set", switch, f"--reason={reason}", f"--by={by}", "--", path)
+
+    async def set_bank(
+        self,
+        bank: str,
+        *,
+        opinion: BankPurpose,
+        source: str,
+        runaway_streams: int,
+        reason: str,
+        by: str,
+    ) -> None:
+        """Makes a bank that is missing, or changes it. Raises BankError and OSError."""
+        await self._edit(
+            "set",
+            f"--opinion={opinion}",
+            f"--source={source}",
+            f"--runaway-streams={runaway_streams}",
+            f"--reason={reason}",
+            f"--by={by}",
+            "--",
+            str(self._directory / bank),
+        )
+
+    async def add_file(self, bank: str, file: Path, note: str) -> FootageAdded:
+        """Fingerprints a file in a contained process and adds it to a bank, with its variants.
+
+        Raises InvalidInput for a file that cannot be recognised or that the bank has, BankError and OSError.
+        """
+        path, now = str(self._directory / bank), str(self._clock.wall_ms())
+        code, error, said = await _run("edge.match.bank_file", path, str(file), note, now)
+        if code == _TEMPORARY:
+            raise BankError(error)
+        if code != 0:
+            raise InvalidInput("footage", error)
+        self._changed()
+        return FootageAdded(**json.loads(said))
 
     async def _edit(self, *arguments: str) -> None:
         code, error, _ = await _run("edge.cli", "bank", *arguments)

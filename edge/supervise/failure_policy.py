@@ -87,7 +87,7 @@ class FailureResponse:
         quarantined = reason is VerdictReason.QUARANTINED
         word = DegradedReason.QUARANTINED if quarantined else DegradedReason(error.reason)
         self.degraded(stream, word, detail=detail)
-        shadow = self._context.policy.for_publish(publish).mode is Mode.SHADOW
+        shadow = self._context.in_force.for_publish(publish).mode is Mode.SHADOW
         verdict = _verdict_on(stream, error, Action.CUT, reason, shadow=shadow)
         if shadow:
             self._flag(stream, verdict, media_sent=True)
@@ -101,7 +101,7 @@ class FailureResponse:
     def flag_unwatchable(self, stream: LiveStream, error: GateError) -> None:
         """Opens an incident on a stream that cannot be watched, and lets it run."""
         self._context.telemetry.report(WatchingFailed(stream.id, stream.publish, error.reason, str(error)))
-        shadow = self._context.policy.for_publish(stream.publish).mode is Mode.SHADOW
+        shadow = self._context.in_force.for_publish(stream.publish).mode is Mode.SHADOW
         verdict = _verdict_on(stream, error, Action.FLAG, VerdictReason.UNWATCHABLE, shadow=shadow)
         self._flag(stream, verdict)
 

@@ -9,6 +9,7 @@ from typing import Final, ParamSpec
 import structlog
 
 from edge.background import BackgroundTasks, task_health
+from edge.crisis import Crisis
 from edge.domain import Block
 from edge.errors import LedgerUnavailable
 from edge.ledger import FleetFeed
@@ -32,10 +33,12 @@ class FleetNews:
         context: Context,
         on_blocks: Callable[[tuple[Block, ...]], None],
         on_policy: Callable[[Policy], object],
+        on_crises: Callable[[tuple[Crisis, ...]], object],
     ) -> None:
         self._context = context
         self._on_blocks = on_blocks
         self._on_policy = on_policy
+        self._on_crises = on_crises
         self._feed: FleetFeed | None = None
 
     @property
@@ -68,6 +71,7 @@ class FleetNews:
             on_policy=soon(self._on_policy),
             policy_version=context.policy.version,
             on_failure=soon(failed),
+            on_crises=soon(self._on_crises),
             on_away=soon(context.executor.news_away),
             report=soon(context.telemetry.report),
         )

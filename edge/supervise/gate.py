@@ -36,6 +36,8 @@ from edge.supervise.banks_in_service import BanksInService
 from edge.supervise.containment_report import ContainmentReport
 from edge.supervise.context import Context
 from edge.supervise.counted_matches import CountedMatches
+from edge.supervise.crisis_desk import CrisisDesk
+from edge.supervise.crisis_footage import CrisisFootage
 from edge.supervise.cutter import Cutter
 from edge.supervise.drain import Drain
 from edge.supervise.enforcer import Enforcer
@@ -91,7 +93,8 @@ class Gate:
 
     Lives in one event loop, and every method is called from it. Hooks use it as their ``Gatekeeper``.
     Servicers also use ``router``, ``actions``, ``reviews``, ``queue``, ``evidence``, ``incident_feed``,
-    ``stream_feed``, ``live_media``, ``thumbnails`` and ``model_swap``. ``upkeep`` is its periodic work.
+    ``stream_feed``, ``live_media``, ``thumbnails``, ``model_swap``, ``crises`` and ``crisis_footage``.
+    ``upkeep`` is its periodic work.
     """
 
     def __init__(
@@ -176,6 +179,8 @@ class Gate:
         self.router = StreamRouter(context, failure_response, tasks, self._enforcer.cut_heard)
         self._drain = Drain(context, self.router.take_no_more)
         self.actions = OperatorActions(context, self._enforcer, tasks)
+        self.crises = CrisisDesk(context, self.actions, bank_updates, tasks)
+        self.crisis_footage = CrisisFootage(context, self.crises, bank_updates)
         self.model_swap = ModelSwap(context, self.alarms)
         bucket = BucketStore(settings.evidence) if settings.evidence.url else None
         changing = asyncio.Lock()
@@ -252,7 +257,7 @@ class Gate:
             self.reviews.settle_unreviewed,
             self.wants_pull,
         )
-        self._fleet = FleetNews(context, self._blocks_changed, self.actions.apply_policy)
+        self._fleet = FleetNews(context, self._blocks_changed, self.actions.apply_policy, self.crises.take)
         self._task_health = task_health()
         self._task_health.listen(lambda name: telemetry.report(TaskFailed(name)))
 
@@ -287,6 +292,8 @@ class Gate:
         )
         for incident in await self.executor.call(self.ledger.pending_cuts):
             self._enforcer.orphans.resume(incident)
+        await self.crises.start()
+        await asyncio.to_thread(self.crisis_footage.clean)
         await self._restore()
         await self._journal_care.look()
         self._enforcer.ongoing.restore(await self.executor.call(self.ledger.going_on, now - MAX_REOPEN_MS))
@@ -294,6 +301,7 @@ class Gate:
         self._tasks.keep(self._folders.watch, needed=False)
         self._tasks.keep(self._exchanges.watch, needed=False)
         self._tasks.keep(self.reviews.work.run, needed=False)
+        self._tasks.keep(self.crises.run)
         self._tasks.keep(self.evidence_keeper.watch, needed=False)
         if self._mirror is not None:
             self._tasks.keep(self._mirror.watch, needed=False)

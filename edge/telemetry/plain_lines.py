@@ -41,6 +41,8 @@ PLAIN: Final[Mapping[type[Record], tuple[str, str]]] = MappingProxyType(
         records.BankTaken: ("info", "a peer took changes of a bank"),
         records.PeerRefused: ("warning", "somebody who is no peer asked for banks"),
         records.PolicyChanged: ("info", "policy in force"),
+        records.CrisisChanged: ("warning", "crisis"),
+        records.CrisisFootageAdded: ("info", "footage added to a crisis"),
         records.ModelChanged: ("info", "model in force"),
         records.ConsoleUsed: ("info", "at the console"),
         records.ConsoleRefused: ("warning", "wrong token at the console"),

@@ -32,6 +32,7 @@ class PrometheusBackend:
         self._count_verdicts()
         self._count_cuts()
         self._count_reviews()
+        self._count_crises()
         self._count_failures()
         self._count_webhooks()
         self._measure_pool()
@@ -213,6 +214,22 @@ class PrometheusBackend:
         self._on(records.ReviewsWaiting, reviews)
         self._on(records.IncidentLookedAt, lambda record: first_look.observe(record.waited_s))
         self._on(records.ReviewUndone, lambda _: undone.inc())
+
+    def _count_crises(self) -> None:
+        crises = self._gauge("edge_crises", "Crises in force, and drills.", "kind")
+        given = self._counter(
+            "edge_crisis_footage", "Clips, stills and URLs given to crises and drills.", "kind"
+        )
+
+        def in_force(record: records.CrisesInForce) -> None:
+            crises.labels("crisis").set(record.real)
+            crises.labels("drill").set(record.drills)
+
+        self._on(records.CrisesInForce, in_force)
+        self._on(
+            records.CrisisFootageAdded,
+            lambda record: given.labels("drill" if record.drill else "crisis").inc(),
+        )
 
     def _count_failures(self) -> None:
         modes = self._counter("edge_failure_mode", "Uses of a failure mode.", "part", "mode")

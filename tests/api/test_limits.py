@@ -34,6 +34,8 @@ GOOD: dict[str, Any] = {
     "subject_kind": "broadcaster",
     "directory": "/x",
     "json": Policy().model_dump_json(),
+    "patch_json": "{}",
+    "duration_ms": 3_600_000,
     "url": "rtmp://127.0.0.1/x",
     "decision": operator_pb2.INCIDENT_STATE_CONFIRMED,
     "mark": operator_pb2.BANK_MARK_DISABLE,
@@ -53,6 +55,8 @@ def too_much(field: FieldDescriptor) -> list[Any]:
     """Values over the field's limits."""
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
         return [{str(n): "" for n in range(300)}, {LONG: ""}, {"key": LONG}]
+    if field.is_repeated and field.type == FieldDescriptor.TYPE_STRING:
+        return [[LONG], ["x"] * 300]
     match field.type:
         case FieldDescriptor.TYPE_STRING:
             return [LONG]
@@ -132,6 +136,8 @@ class Served:
                 message.stream_id = await self.stream()
             elif field.name in GOOD:
                 setattr(message, field.name, GOOD[field.name])
+            elif field.is_repeated:
+                continue
             elif field.type == FieldDescriptor.TYPE_STRING and field.name not in LEFT_OUT:
                 setattr(message, field.name, "x")
         return message
@@ -164,6 +170,8 @@ async def test_what_is_over_its_limit_is_named(tmp_path: Path) -> None:
             request = await gate.good(method.input_type)
             if isinstance(value, dict):
                 getattr(request, field.name).update(value)
+            elif isinstance(value, list):
+                getattr(request, field.name).extend(value)
             elif isinstance(value, Message):
                 getattr(request, field.name).CopyFrom(value)
             else:

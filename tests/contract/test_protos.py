@@ -12,8 +12,8 @@ from grpc_tools import protoc
 
 PROTOS = Path(__file__).resolve().parents[2] / "protos"
 PINNED = {
-    "gate": "381dda81447d60c90b2702bac6d5d0e61a6d077cca67c491116ddaf3a7566089",
-    "operator": "d9764043a341b97a99892e42bc1c16f6574119ccb78c5e6f0756656e84f626d0",
+    "gate": "162d2039b08fabc06b96a3af1845d4fe8cdd1e0f43bb58717dd0e4130917459e",
+    "operator": "86c58c8bb408e05b0a67284bc16e579ca11ae985304bbf79aeeebf765dccd663",
 }
 
 

@@ -561,6 +561,7 @@ class Signal(_message.Message):
     BEGIN_PTS_MS_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
     MISSED_MS_FIELD_NUMBER: _builtins.int
+    VARIANT_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     """`detect`, `match` (video), `sound` (audio), or `media`: it cannot be watched, and `detail` says why."""
     category: _builtins.str
@@ -593,6 +594,10 @@ class Signal(_message.Message):
     """For how long the stream had shown it before its bank knew it (match), milliseconds: a new entry was looked up
     in what streams had shown. Unset where the bank knew it.
     """
+    variant: _builtins.str
+    """The variant of the footage that was found (match): `original`, `crop_10`, `left_20`, with `+` and what the live
+    frame was changed by. Empty otherwise.
+    """
     def __init__(
         self,
         *,
@@ -609,10 +614,11 @@ class Signal(_message.Message):
         begin_pts_ms: _builtins.int | None = ...,
         kind: _builtins.str = ...,
         missed_ms: _builtins.int | None = ...,
+        variant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_begin_pts_ms", b"_begin_pts_ms", "_missed_ms", b"_missed_ms", "begin_pts_ms", b"begin_pts_ms", "missed_ms", b"missed_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_begin_pts_ms", b"_begin_pts_ms", "_missed_ms", b"_missed_ms", "at_most", b"at_most", "bank", b"bank", "begin_pts_ms", b"begin_pts_ms", "category", b"category", "detail", b"detail", "distance", b"distance", "entry", b"entry", "kind", b"kind", "missed_ms", b"missed_ms", "pts_ms", b"pts_ms", "score", b"score", "severity", b"severity", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_begin_pts_ms", b"_begin_pts_ms", "_missed_ms", b"_missed_ms", "at_most", b"at_most", "bank", b"bank", "begin_pts_ms", b"begin_pts_ms", "category", b"category", "detail", b"detail", "distance", b"distance", "entry", b"entry", "kind", b"kind", "missed_ms", b"missed_ms", "pts_ms", b"pts_ms", "score", b"score", "severity", b"severity", "source", b"source", "variant", b"variant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__begin_pts_ms: _TypeAlias = _typing.Literal["begin_pts_ms"]  # noqa: Y015
     _WhichOneofArgType__begin_pts_ms: _TypeAlias = _typing.Literal["_begin_pts_ms", b"_begin_pts_ms"]  # noqa: Y015

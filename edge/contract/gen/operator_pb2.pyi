@@ -226,6 +226,32 @@ BANK_MARK_RELEASE: BankMark.ValueType  # 4
 """Let it cut again."""
 Global___BankMark: _TypeAlias = BankMark  # noqa: Y015
 
+class _CrisisState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CrisisStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CrisisState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CRISIS_STATE_UNSPECIFIED: _CrisisState.ValueType  # 0
+    CRISIS_STATE_PROPOSED: _CrisisState.ValueType  # 1
+    """It waits for a second person, and does nothing."""
+    CRISIS_STATE_IN_FORCE: _CrisisState.ValueType  # 2
+    """Its policy is in force."""
+    CRISIS_STATE_ENDED: _CrisisState.ValueType  # 3
+    """It is over."""
+
+class CrisisState(_CrisisState, metaclass=_CrisisStateEnumTypeWrapper):
+    """How a crisis stands."""
+
+CRISIS_STATE_UNSPECIFIED: CrisisState.ValueType  # 0
+CRISIS_STATE_PROPOSED: CrisisState.ValueType  # 1
+"""It waits for a second person, and does nothing."""
+CRISIS_STATE_IN_FORCE: CrisisState.ValueType  # 2
+"""Its policy is in force."""
+CRISIS_STATE_ENDED: CrisisState.ValueType  # 3
+"""It is over."""
+Global___CrisisState: _TypeAlias = CrisisState  # noqa: Y015
+
 @_typing.final
 class GetPolicyRequest(_message.Message):
     """Which version of the policy."""
@@ -3319,3 +3345,401 @@ class SwitchBankRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SwitchBankRequest: _TypeAlias = SwitchBankRequest  # noqa: Y015
+
+@_typing.final
+class DeclareCrisisRequest(_message.Message):
+    """A crisis to declare."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DURATION_MS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    PATCH_JSON_FIELD_NUMBER: _builtins.int
+    APPS_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    DRILL_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """1 to 48 of a-z, 0-9 and -. A name counts once."""
+    duration_ms: _builtins.int
+    """How long it is in force, milliseconds: from one minute to `crisis.longest_ms` of the policy."""
+    reason: _builtins.str
+    """Why, for the record. Required; at most 512 characters."""
+    patch_json: _builtins.str
+    """What it makes stricter, as JSON Merge Patch of the policy; empty: the usual measures. A null leaves one out. At
+    most 64 KiB.
+    """
+    share: _builtins.bool
+    """Whether its bank may go to other companies."""
+    drill: _builtins.bool
+    """A drill: it is marked as one, changes nothing for other apps than `edge-gate-drill`, and never cuts."""
+    @_builtins.property
+    def apps(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names or globs of the apps whose streams it is for; empty: all. At most 32 of 128 characters."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        duration_ms: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        patch_json: _builtins.str = ...,
+        apps: _abc.Iterable[_builtins.str] | None = ...,
+        share: _builtins.bool = ...,
+        drill: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["apps", b"apps", "drill", b"drill", "duration_ms", b"duration_ms", "name", b"name", "patch_json", b"patch_json", "reason", b"reason", "share", b"share"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeclareCrisisRequest: _TypeAlias = DeclareCrisisRequest  # noqa: Y015
+
+@_typing.final
+class ConfirmCrisisRequest(_message.Message):
+    """A proposed crisis to put in force."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name."""
+    reason: _builtins.str
+    """Why, for the record. Required; at most 512 characters."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConfirmCrisisRequest: _TypeAlias = ConfirmCrisisRequest  # noqa: Y015
+
+@_typing.final
+class EndCrisisRequest(_message.Message):
+    """A crisis to end."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name."""
+    reason: _builtins.str
+    """Why, for the record. Required; at most 512 characters."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndCrisisRequest: _TypeAlias = EndCrisisRequest  # noqa: Y015
+
+@_typing.final
+class Crisis(_message.Message):
+    """A crisis."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DECLARED_BY_FIELD_NUMBER: _builtins.int
+    DECLARED_WALL_MS_FIELD_NUMBER: _builtins.int
+    CONFIRMED_BY_FIELD_NUMBER: _builtins.int
+    BEGUN_WALL_MS_FIELD_NUMBER: _builtins.int
+    UNTIL_WALL_MS_FIELD_NUMBER: _builtins.int
+    ENDED_WALL_MS_FIELD_NUMBER: _builtins.int
+    ENDED_BY_FIELD_NUMBER: _builtins.int
+    END_REASON_FIELD_NUMBER: _builtins.int
+    PATCH_JSON_FIELD_NUMBER: _builtins.int
+    APPS_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    DRILL_FIELD_NUMBER: _builtins.int
+    BANK_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name."""
+    state: Global___CrisisState.ValueType
+    """How it stands."""
+    reason: _builtins.str
+    """Why it was declared."""
+    declared_by: _builtins.str
+    """Who declared it."""
+    declared_wall_ms: _builtins.int
+    """When, milliseconds since the Unix epoch."""
+    confirmed_by: _builtins.str
+    """The second person; empty without one."""
+    begun_wall_ms: _builtins.int
+    """When it came into force; 0: it never has."""
+    until_wall_ms: _builtins.int
+    """When it ends by itself; of a proposed one, when it is given up."""
+    ended_wall_ms: _builtins.int
+    """When it ended; 0 before."""
+    ended_by: _builtins.str
+    """Who ended it; `gate`: its time did. Empty before."""
+    end_reason: _builtins.str
+    """Why it ended; empty before."""
+    patch_json: _builtins.str
+    """What it makes stricter, as JSON."""
+    share: _builtins.bool
+    """Whether its bank may go to other companies."""
+    drill: _builtins.bool
+    """Whether it is a drill."""
+    bank: _builtins.str
+    """Name of its bank."""
+    @_builtins.property
+    def apps(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names or globs of the apps whose streams it is for; empty: all."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        state: Global___CrisisState.ValueType = ...,
+        reason: _builtins.str = ...,
+        declared_by: _builtins.str = ...,
+        declared_wall_ms: _builtins.int = ...,
+        confirmed_by: _builtins.str = ...,
+        begun_wall_ms: _builtins.int = ...,
+        until_wall_ms: _builtins.int = ...,
+        ended_wall_ms: _builtins.int = ...,
+        ended_by: _builtins.str = ...,
+        end_reason: _builtins.str = ...,
+        patch_json: _builtins.str = ...,
+        apps: _abc.Iterable[_builtins.str] | None = ...,
+        share: _builtins.bool = ...,
+        drill: _builtins.bool = ...,
+        bank: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["apps", b"apps", "bank", b"bank", "begun_wall_ms", b"begun_wall_ms", "confirmed_by", b"confirmed_by", "declared_by", b"declared_by", "declared_wall_ms", b"declared_wall_ms", "drill", b"drill", "end_reason", b"end_reason", "ended_by", b"ended_by", "ended_wall_ms", b"ended_wall_ms", "name", b"name", "patch_json", b"patch_json", "reason", b"reason", "share", b"share", "state", b"state", "until_wall_ms", b"until_wall_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Crisis: _TypeAlias = Crisis  # noqa: Y015
+
+@_typing.final
+class ListCrisesRequest(_message.Message):
+    """Which crises."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ONLY_OPEN_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    only_open: _builtins.bool
+    """Only those that have not ended."""
+    limit: _builtins.int
+    """Most crises; 0: 100. At most 1000."""
+    def __init__(
+        self,
+        *,
+        only_open: _builtins.bool = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "only_open", b"only_open"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCrisesRequest: _TypeAlias = ListCrisesRequest  # noqa: Y015
+
+@_typing.final
+class ListCrisesResponse(_message.Message):
+    """Crises."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CRISES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def crises(self) -> _containers.RepeatedCompositeFieldContainer[Global___Crisis]:
+        """Newest first."""
+
+    def __init__(
+        self,
+        *,
+        crises: _abc.Iterable[Global___Crisis] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["crises", b"crises"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCrisesResponse: _TypeAlias = ListCrisesResponse  # noqa: Y015
+
+@_typing.final
+class GetCrisisRequest(_message.Message):
+    """Which crisis."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCrisisRequest: _TypeAlias = GetCrisisRequest  # noqa: Y015
+
+@_typing.final
+class CrisisLogEntry(_message.Message):
+    """One entry of the log of a crisis."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    WALL_MS_FIELD_NUMBER: _builtins.int
+    WHO_FIELD_NUMBER: _builtins.int
+    WHAT_FIELD_NUMBER: _builtins.int
+    DETAIL_JSON_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Number in the audit log."""
+    wall_ms: _builtins.int
+    """When, milliseconds since the Unix epoch."""
+    who: _builtins.str
+    """Who; `gate` for the gate itself."""
+    what: _builtins.str
+    """What: `crisis_declared`, `crisis_confirmed`, `crisis_given`, `crisis_added`, `crisis_ended`."""
+    detail_json: _builtins.str
+    """The rest, as JSON."""
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        wall_ms: _builtins.int = ...,
+        who: _builtins.str = ...,
+        what: _builtins.str = ...,
+        detail_json: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail_json", b"detail_json", "number", b"number", "wall_ms", b"wall_ms", "what", b"what", "who", b"who"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CrisisLogEntry: _TypeAlias = CrisisLogEntry  # noqa: Y015
+
+@_typing.final
+class GetCrisisResponse(_message.Message):
+    """A crisis with what happened in it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CRISIS_FIELD_NUMBER: _builtins.int
+    LOG_FIELD_NUMBER: _builtins.int
+    REPORT_JSON_FIELD_NUMBER: _builtins.int
+    report_json: _builtins.str
+    """The after-action report so far, as JSON."""
+    @_builtins.property
+    def crisis(self) -> Global___Crisis:
+        """The crisis."""
+
+    @_builtins.property
+    def log(self) -> _containers.RepeatedCompositeFieldContainer[Global___CrisisLogEntry]:
+        """Oldest first; at most 10,000."""
+
+    def __init__(
+        self,
+        *,
+        crisis: Global___Crisis | None = ...,
+        log: _abc.Iterable[Global___CrisisLogEntry] | None = ...,
+        report_json: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["crisis", b"crisis"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["crisis", b"crisis", "log", b"log", "report_json", b"report_json"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCrisisResponse: _TypeAlias = GetCrisisResponse  # noqa: Y015
+
+@_typing.final
+class AddToCrisisRequest(_message.Message):
+    """A piece of what is given to a crisis."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    FILE_NAME_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the crisis. Only in the first message."""
+    file_name: _builtins.str
+    """Name of the file, for the record; empty for a URL. Only in the first message; at most 255 characters."""
+    url: _builtins.str
+    """URL of a clip or a live stream, of a place that `limits.pull_from` names. Only in the first message."""
+    note: _builtins.str
+    """What people note about it. Only in the first message; at most 512 characters."""
+    data: _builtins.bytes
+    """The next part of the file; at most 1 MiB. All together at most `limits.max_crisis_file_mb`."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        file_name: _builtins.str = ...,
+        url: _builtins.str = ...,
+        note: _builtins.str = ...,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "file_name", b"file_name", "name", b"name", "note", b"note", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddToCrisisRequest: _TypeAlias = AddToCrisisRequest  # noqa: Y015
+
+@_typing.final
+class AddToCrisisResponse(_message.Message):
+    """What is known footage now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRY_ID_FIELD_NUMBER: _builtins.int
+    HASHES_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    entry_id: _builtins.str
+    """Id of the entry in the bank of the crisis."""
+    hashes: _builtins.int
+    """Its hashes, variants included."""
+    kind: _builtins.str
+    """`video`, `image` or `audio`."""
+    def __init__(
+        self,
+        *,
+        entry_id: _builtins.str = ...,
+        hashes: _builtins.int = ...,
+        kind: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry_id", b"entry_id", "hashes", b"hashes", "kind", b"kind"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddToCrisisResponse: _TypeAlias = AddToCrisisResponse  # noqa: Y015

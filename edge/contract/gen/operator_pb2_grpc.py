@@ -212,6 +212,36 @@ class OperatorStub:
                 request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.SwitchBankRequest.SerializeToString,
                 response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.Bank.FromString,
                 _registered_method=True)
+        self.DeclareCrisis = channel.unary_unary(
+                '/edge.operator.v1.Operator/DeclareCrisis',
+                request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.DeclareCrisisRequest.SerializeToString,
+                response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.Crisis.FromString,
+                _registered_method=True)
+        self.ConfirmCrisis = channel.unary_unary(
+                '/edge.operator.v1.Operator/ConfirmCrisis',
+                request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.ConfirmCrisisRequest.SerializeToString,
+                response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.Crisis.FromString,
+                _registered_method=True)
+        self.EndCrisis = channel.unary_unary(
+                '/edge.operator.v1.Operator/EndCrisis',
+                request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.EndCrisisRequest.SerializeToString,
+                response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.Crisis.FromString,
+                _registered_method=True)
+        self.ListCrises = channel.unary_unary(
+                '/edge.operator.v1.Operator/ListCrises',
+                request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListCrisesRequest.SerializeToString,
+                response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListCrisesResponse.FromString,
+                _registered_method=True)
+        self.GetCrisis = channel.unary_unary(
+                '/edge.operator.v1.Operator/GetCrisis',
+                request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.GetCrisisRequest.SerializeToString,
+                response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.GetCrisisResponse.FromString,
+                _registered_method=True)
+        self.AddToCrisis = channel.stream_unary(
+                '/edge.operator.v1.Operator/AddToCrisis',
+                request_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.AddToCrisisRequest.SerializeToString,
+                response_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.AddToCrisisResponse.FromString,
+                _registered_method=True)
 
 
 class OperatorServicer:
@@ -494,6 +524,51 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeclareCrisis(self, request, context):
+        """admin. Declares a crisis for the fleet: a stricter policy for a time, and a bank of its own. It is in force at
+        once, or waits for ConfirmCrisis where `crisis.two_people` of the policy says so. ALREADY_EXISTS for a name that is
+        on record, INVALID_ARGUMENT for a patch that loosens the policy, with the field.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ConfirmCrisis(self, request, context):
+        """admin. Puts a proposed crisis in force. PERMISSION_DENIED for the person who declared it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EndCrisis(self, request, context):
+        """admin. Ends a crisis before its time. Its bank and its record stay.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCrises(self, request, context):
+        """viewer. Newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCrisis(self, request, context):
+        """viewer. A crisis with its log and its figures.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddToCrisis(self, request_iterator, context):
+        """reviewer. Makes a clip, a still or what a URL shows known footage, in the bank of a crisis. The first message says
+        what it is; of a file the next ones hold the data. FAILED_PRECONDITION where the crisis is not in force.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperatorServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -671,6 +746,36 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.SwitchBank,
                     request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.SwitchBankRequest.FromString,
                     response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.Bank.SerializeToString,
+            ),
+            'DeclareCrisis': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeclareCrisis,
+                    request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.DeclareCrisisRequest.FromString,
+                    response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.Crisis.SerializeToString,
+            ),
+            'ConfirmCrisis': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConfirmCrisis,
+                    request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.ConfirmCrisisRequest.FromString,
+                    response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.Crisis.SerializeToString,
+            ),
+            'EndCrisis': grpc.unary_unary_rpc_method_handler(
+                    servicer.EndCrisis,
+                    request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.EndCrisisRequest.FromString,
+                    response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.Crisis.SerializeToString,
+            ),
+            'ListCrises': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCrises,
+                    request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListCrisesRequest.FromString,
+                    response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.ListCrisesResponse.SerializeToString,
+            ),
+            'GetCrisis': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCrisis,
+                    request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.GetCrisisRequest.FromString,
+                    response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.GetCrisisResponse.SerializeToString,
+            ),
+            'AddToCrisis': grpc.stream_unary_rpc_method_handler(
+                    servicer.AddToCrisis,
+                    request_deserializer=edge_dot_operator_dot_v1_dot_operator__pb2.AddToCrisisRequest.FromString,
+                    response_serializer=edge_dot_operator_dot_v1_dot_operator__pb2.AddToCrisisResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1621,6 +1726,168 @@ class Operator:
             '/edge.operator.v1.Operator/SwitchBank',
             edge_dot_operator_dot_v1_dot_operator__pb2.SwitchBankRequest.SerializeToString,
             edge_dot_operator_dot_v1_dot_operator__pb2.Bank.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeclareCrisis(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edge.operator.v1.Operator/DeclareCrisis',
+            edge_dot_operator_dot_v1_dot_operator__pb2.DeclareCrisisRequest.SerializeToString,
+            edge_dot_operator_dot_v1_dot_operator__pb2.Crisis.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConfirmCrisis(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edge.operator.v1.Operator/ConfirmCrisis',
+            edge_dot_operator_dot_v1_dot_operator__pb2.ConfirmCrisisRequest.SerializeToString,
+            edge_dot_operator_dot_v1_dot_operator__pb2.Crisis.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EndCrisis(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edge.operator.v1.Operator/EndCrisis',
+            edge_dot_operator_dot_v1_dot_operator__pb2.EndCrisisRequest.SerializeToString,
+            edge_dot_operator_dot_v1_dot_operator__pb2.Crisis.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCrises(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edge.operator.v1.Operator/ListCrises',
+            edge_dot_operator_dot_v1_dot_operator__pb2.ListCrisesRequest.SerializeToString,
+            edge_dot_operator_dot_v1_dot_operator__pb2.ListCrisesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCrisis(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edge.operator.v1.Operator/GetCrisis',
+            edge_dot_operator_dot_v1_dot_operator__pb2.GetCrisisRequest.SerializeToString,
+            edge_dot_operator_dot_v1_dot_operator__pb2.GetCrisisResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddToCrisis(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/edge.operator.v1.Operator/AddToCrisis',
+            edge_dot_operator_dot_v1_dot_operator__pb2.AddToCrisisRequest.SerializeToString,
+            edge_dot_operator_dot_v1_dot_operator__pb2.AddToCrisisResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -153,6 +153,23 @@ class OperatorStub:
     """reviewer. Sets a mark on an entry, or takes it off. NOT_FOUND where there is no such entry."""
     SwitchBank: _grpc.UnaryUnaryMultiCallable[_operator_pb2.SwitchBankRequest, _operator_pb2.Bank]
     """admin. Switches a whole bank of this gate on or off."""
+    DeclareCrisis: _grpc.UnaryUnaryMultiCallable[_operator_pb2.DeclareCrisisRequest, _operator_pb2.Crisis]
+    """admin. Declares a crisis for the fleet: a stricter policy for a time, and a bank of its own. It is in force at
+    once, or waits for ConfirmCrisis where `crisis.two_people` of the policy says so. ALREADY_EXISTS for a name that is
+    on record, INVALID_ARGUMENT for a patch that loosens the policy, with the field.
+    """
+    ConfirmCrisis: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ConfirmCrisisRequest, _operator_pb2.Crisis]
+    """admin. Puts a proposed crisis in force. PERMISSION_DENIED for the person who declared it."""
+    EndCrisis: _grpc.UnaryUnaryMultiCallable[_operator_pb2.EndCrisisRequest, _operator_pb2.Crisis]
+    """admin. Ends a crisis before its time. Its bank and its record stay."""
+    ListCrises: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListCrisesRequest, _operator_pb2.ListCrisesResponse]
+    """viewer. Newest first."""
+    GetCrisis: _grpc.UnaryUnaryMultiCallable[_operator_pb2.GetCrisisRequest, _operator_pb2.GetCrisisResponse]
+    """viewer. A crisis with its log and its figures."""
+    AddToCrisis: _grpc.StreamUnaryMultiCallable[_operator_pb2.AddToCrisisRequest, _operator_pb2.AddToCrisisResponse]
+    """reviewer. Makes a clip, a still or what a URL shows known footage, in the bank of a crisis. The first message says
+    what it is; of a file the next ones hold the data. FAILED_PRECONDITION where the crisis is not in force.
+    """
 
 @_typing.type_check_only
 class OperatorAsyncStub(OperatorStub):
@@ -275,6 +292,23 @@ class OperatorAsyncStub(OperatorStub):
     """reviewer. Sets a mark on an entry, or takes it off. NOT_FOUND where there is no such entry."""
     SwitchBank: _aio.UnaryUnaryMultiCallable[_operator_pb2.SwitchBankRequest, _operator_pb2.Bank]  # type: ignore[assignment]
     """admin. Switches a whole bank of this gate on or off."""
+    DeclareCrisis: _aio.UnaryUnaryMultiCallable[_operator_pb2.DeclareCrisisRequest, _operator_pb2.Crisis]  # type: ignore[assignment]
+    """admin. Declares a crisis for the fleet: a stricter policy for a time, and a bank of its own. It is in force at
+    once, or waits for ConfirmCrisis where `crisis.two_people` of the policy says so. ALREADY_EXISTS for a name that is
+    on record, INVALID_ARGUMENT for a patch that loosens the policy, with the field.
+    """
+    ConfirmCrisis: _aio.UnaryUnaryMultiCallable[_operator_pb2.ConfirmCrisisRequest, _operator_pb2.Crisis]  # type: ignore[assignment]
+    """admin. Puts a proposed crisis in force. PERMISSION_DENIED for the person who declared it."""
+    EndCrisis: _aio.UnaryUnaryMultiCallable[_operator_pb2.EndCrisisRequest, _operator_pb2.Crisis]  # type: ignore[assignment]
+    """admin. Ends a crisis before its time. Its bank and its record stay."""
+    ListCrises: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListCrisesRequest, _operator_pb2.ListCrisesResponse]  # type: ignore[assignment]
+    """viewer. Newest first."""
+    GetCrisis: _aio.UnaryUnaryMultiCallable[_operator_pb2.GetCrisisRequest, _operator_pb2.GetCrisisResponse]  # type: ignore[assignment]
+    """viewer. A crisis with its log and its figures."""
+    AddToCrisis: _aio.StreamUnaryMultiCallable[_operator_pb2.AddToCrisisRequest, _operator_pb2.AddToCrisisResponse]  # type: ignore[assignment]
+    """reviewer. Makes a clip, a still or what a URL shows known footage, in the bank of a crisis. The first message says
+    what it is; of a file the next ones hold the data. FAILED_PRECONDITION where the crisis is not in force.
+    """
 
 class OperatorServicer(metaclass=_abc_1.ABCMeta):
     """Called by operators. A call that changes the ledger waits up to five seconds for another writer, then
@@ -604,5 +638,58 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.Bank, _abc.Awaitable[_operator_pb2.Bank]]:
         """admin. Switches a whole bank of this gate on or off."""
+
+    @_abc_1.abstractmethod
+    def DeclareCrisis(
+        self,
+        request: _operator_pb2.DeclareCrisisRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.Crisis, _abc.Awaitable[_operator_pb2.Crisis]]:
+        """admin. Declares a crisis for the fleet: a stricter policy for a time, and a bank of its own. It is in force at
+        once, or waits for ConfirmCrisis where `crisis.two_people` of the policy says so. ALREADY_EXISTS for a name that is
+        on record, INVALID_ARGUMENT for a patch that loosens the policy, with the field.
+        """
+
+    @_abc_1.abstractmethod
+    def ConfirmCrisis(
+        self,
+        request: _operator_pb2.ConfirmCrisisRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.Crisis, _abc.Awaitable[_operator_pb2.Crisis]]:
+        """admin. Puts a proposed crisis in force. PERMISSION_DENIED for the person who declared it."""
+
+    @_abc_1.abstractmethod
+    def EndCrisis(
+        self,
+        request: _operator_pb2.EndCrisisRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.Crisis, _abc.Awaitable[_operator_pb2.Crisis]]:
+        """admin. Ends a crisis before its time. Its bank and its record stay."""
+
+    @_abc_1.abstractmethod
+    def ListCrises(
+        self,
+        request: _operator_pb2.ListCrisesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ListCrisesResponse, _abc.Awaitable[_operator_pb2.ListCrisesResponse]]:
+        """viewer. Newest first."""
+
+    @_abc_1.abstractmethod
+    def GetCrisis(
+        self,
+        request: _operator_pb2.GetCrisisRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.GetCrisisResponse, _abc.Awaitable[_operator_pb2.GetCrisisResponse]]:
+        """viewer. A crisis with its log and its figures."""
+
+    @_abc_1.abstractmethod
+    def AddToCrisis(
+        self,
+        request_iterator: _MaybeAsyncIterator[_operator_pb2.AddToCrisisRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.AddToCrisisResponse, _abc.Awaitable[_operator_pb2.AddToCrisisResponse]]:
+        """reviewer. Makes a clip, a still or what a URL shows known footage, in the bank of a crisis. The first message says
+        what it is; of a file the next ones hold the data. FAILED_PRECONDITION where the crisis is not in force.
+        """
 
 def add_OperatorServicer_to_server(servicer: OperatorServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -181,3 +181,35 @@ class BankChanged(Record):
     entry: str
     reason: str
     by: str
+
+
+@dataclass(frozen=True, slots=True)
+class CrisisChanged(Record):
+    """A crisis was declared, came into force or ended."""
+
+    name: str
+    state: str
+    drill: bool
+    until_ms: int
+    """When it ends by itself, milliseconds since the Unix epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class CrisisFootageAdded(Record):
+    """A person gave footage to a crisis, and it is known now."""
+
+    name: str
+    entry: str
+    hashes: int
+    took_ms: int
+    """From the first byte given to the entry in the bank."""
+    drill: bool
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class CrisesInForce(Record):
+    """How many crises are in force now."""
+
+    real: int
+    drills: int
