@@ -49,6 +49,8 @@ COOKIE: Final = "edge-console"
 LANGUAGE_COOKIE: Final = "edge-console-language"
 VIEW_COOKIE: Final = "edge-console-view"
 YEAR_S: Final = 365 * 24 * 3600
+CSRF: Final = "x-console-csrf"
+"""Header of a request whose body is no form."""
 IDLE: Final = "x-console-idle"
 """Header of a request that the script makes by itself: it does not keep a session alive."""
 _HEADERS: Final = {
@@ -82,16 +84,20 @@ class Console:
         self.exposure = Exposure(self.section.break_ms, self.section.limit_ms)
 
     def page(
-        self, handler: Handler, role: Role = Role.VIEWER, most: FormBounds = FORM
+        self, handler: Handler, role: Role = Role.VIEWER, most: FormBounds | None = FORM
     ) -> Callable[[Request], Awaitable[Response]]:
-        """An endpoint that only signed-in people of that role reach. A POST also needs its session's form."""
+        """An endpoint that only signed-in people of that role reach. A POST also needs its session's form.
+
+        ``most`` None: the body is no form, so a header has the form's token, and the handler reads the body.
+        """
 
         async def endpoint(request: Request) -> Response:
             visit = None
             try:
                 visit = self._visit(request)
                 if request.method == "POST":
-                    visit = replace(visit, form=await read_form(request, most))
+                    token = {"csrf": request.headers.get(CSRF, "")}
+                    visit = replace(visit, form=token if most is None else await read_form(request, most))
                     self.check_origin(request)
                     visit.check_csrf()
                 visit.need(role)

@@ -39,6 +39,8 @@ REASONS: Final[Mapping[str, tuple[str, ...]]] = {
     "deny": ("violence", "weapon", "harm", "known", "other"),
     "bank_off": ("false_match", "copyright", "mistake", "other"),
     "bank_on": ("checked", "mistake", "other"),
+    "crisis": ("attack", "other"),
+    "crisis_end": ("over", "mistake", "other"),
     "policy": ("too_much", "too_little", "attack", "rules", "mistake", "other"),
 }
 """Words for why, by what is done. Their texts are in the catalogues as ``reason.WORD``."""

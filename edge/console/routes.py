@@ -11,6 +11,7 @@ from edge.api.auth import Role, TokenFile
 from edge.config import Settings
 from edge.console import (
     banks_page,
+    crisis_page,
     decisions,
     evidence,
     health_page,
@@ -62,6 +63,10 @@ def _routes(console: Console) -> Iterator[Route]:
         "/appeals": records_pages.appeals,
         "/banks": banks_page.banks,
         "/banks/{bank}": banks_page.bank,
+        "/crises": crisis_page.crises,
+        "/crises/{crisis}": crisis_page.crisis,
+        "/crises/{crisis}/report.html": crisis_page.as_html,
+        "/crises/{crisis}/report.json": crisis_page.as_json,
         "/policy": policy_page.policy,
         "/policy/edit": policy_edit.edit,
         "/policy/json": policy_edit.edit_json,
@@ -84,6 +89,7 @@ def _routes(console: Console) -> Iterator[Route]:
         "/blocks": records_pages.add_block,
         "/blocks/{block}/{done}": records_pages.change_block,
         "/banks/{bank}/mark": banks_page.mark,
+        "/crises/{crisis}/url": crisis_page.add_url,
         "/strikes/{strike}/pardon": records_pages.pardon,
         "/appeals/{appeal}/{done}": records_pages.decide_appeal,
     }
@@ -103,6 +109,15 @@ def _routes(console: Console) -> Iterator[Route]:
         yield Route(path, console.page(handler), methods=["GET"])
     for path, handler in actions.items():
         yield Route(path, console.page(handler, Role.REVIEWER), methods=["POST"])
+    given = console.page(crisis_page.add_file, Role.REVIEWER, None)
+    yield Route("/crises/{crisis}/file", given, methods=["POST"])
+    of_admins: dict[str, Handler] = {
+        "/crises/{crisis}/confirm": crisis_page.confirm,
+        "/crises/{crisis}/end": crisis_page.end,
+    }
+    for path, handler in of_admins.items():
+        yield Route(path, console.page(handler, Role.ADMIN), methods=["POST"])
+    yield Route("/crises", console.page(crisis_page.declare, Role.ADMIN, LARGE_FORM), methods=["POST"])
     yield Route("/banks/{bank}/switch", console.page(banks_page.switch, Role.ADMIN), methods=["POST"])
     for path, handler in of_policy.items():
         yield Route(path, console.page(handler, Role.ADMIN, LARGE_FORM), methods=["POST"])

@@ -93,6 +93,7 @@ class Visit:
             undo=undo if not self.part else "",
             reasons=REASONS,
             path=self.request.url.path,
+            crises=self.gate.crises.in_force,
             now_ms=self.gate.clock.wall_ms(),
             permanent_ms=PERMANENT_MS,
             iso=iso,

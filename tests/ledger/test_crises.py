@@ -14,13 +14,14 @@ from edge.errors import AlreadyExists, Conflict, LimitExceeded, NotFound
 from edge.ladder import Sanction
 from edge.ledger import DurableLedger, FleetFeed, Ledger
 from edge.ledger.crises import MOST_AT_ONCE
+from edge.policy import Patch
 from tests.crisis.crises import NOW, crisis
 
 if TYPE_CHECKING:
     from tests.ledger.conftest import MakeIncident
     from tests.postgresql import Store
 
-PATCH = {"looks": {"crisis": True}}
+PATCH: Patch = {"looks": {"crisis": True}}
 
 
 def test_a_crisis_and_its_log(ledger: DurableLedger) -> None:

@@ -13,13 +13,13 @@ from edge.crisis import Crisis, CrisisState
 from edge.errors import InvalidInput, PermissionRefused
 from edge.match.bank.bank import Bank
 from edge.match.entry import BankPurpose
-from edge.policy import Policy
+from edge.policy import Patch, Policy
 from edge.supervise.crisis_desk import KEPT
 from edge.telemetry.records import CrisesInForce, CrisisChanged
 from tests.crisis.crises import HOUR_MS, NOW, crisis
 from tests.supervise.gate_without_workers import Bench, gate_without_workers
 
-PATCH = {"looks": {"crisis": True}, "categories": {"fight": {"cut_at": 0.3}}}
+PATCH: Patch = {"looks": {"crisis": True}, "categories": {"fight": {"cut_at": 0.3}}}
 
 
 def told(bench: Bench, stream_id: str) -> list[Policy]:
@@ -78,7 +78,7 @@ async def test_its_time_ends_it_although_the_clock_is_set_back(tmp_path: Path) -
         assert len(desk.in_force) == 1
         clock.advance_ms(HOUR_MS)
         await desk.look()
-        assert desk.in_force == ()
+        assert not desk.in_force
         over = ledger.crisis("attack")
         assert (over.state, over.ended_by) == (CrisisState.ENDED, "gate")
 
@@ -91,7 +91,7 @@ async def test_its_end_waits_for_the_ledger_and_its_policy_does_not(tmp_path: Pa
         clock.advance_ms(6 * HOUR_MS)
         bench.gate.executor.news_away(True)
         await bench.gate.crises.look()
-        assert bench.gate.crises.in_force == ()
+        assert not bench.gate.crises.in_force
         assert bench.ledger.crisis("attack").state is CrisisState.IN_FORCE
         bench.gate.executor.news_away(False)
         await bench.gate.crises.look()
@@ -113,7 +113,7 @@ async def test_two_people_and_the_bank(tmp_path: Path) -> None:
         info = Bank.open(bank).info
         assert (info.opinion, info.runaway_streams) == (BankPurpose.VIOLATING, 0)
         await desk.end("attack", "omar", "the police say so")
-        assert desk.in_force == ()
+        assert not desk.in_force
         assert Bank.open(bank).info.opinion is BankPurpose.INVESTIGATE
 
 
