@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from pathlib import Path
 
@@ -41,13 +42,11 @@ async def test_a_contained_process_makes_jpegs_of_the_moments(tmp_path: Path) ->
     assert len({poster.jpeg for poster in posters}) == 3
 
 
-async def test_a_folder_may_have_the_name_of_a_protocol(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_may_have_the_name_of_a_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     folder = Path("data:1?%#")
     folder.mkdir()
-    content = await posters_contained(clip_of(folder), (0,), ContainmentMode.TRY)
+    content = asyncio.run(posters_contained(clip_of(folder), (0,), ContainmentMode.TRY))
     assert len(posters_of_bytes(content)) == 1
 
 
