@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from edge.policy import Mode, Patch, Policy, explain_category, explain_mode, explain_rule
+from edge.policy import Mode, Patch, Policy, explain_category, explain_guards, explain_mode, explain_rule
 from edge.priority import explain_queue
 
 
@@ -76,6 +76,7 @@ def explained(policy: Policy) -> list[str]:
         lines.append(f"{where}: {explain_mode(mode)}" if where else explain_mode(mode))
     lines += [explain_category(name, part) for name, part in policy.categories.items()]
     lines += [explain_rule(rule) for rule in policy.rules]
+    lines += explain_guards(policy.guards)
     lines += explain_queue(policy.queue)
     for each in overrides_of(policy):
         where = f"app {each['app']}" if each["app"] is not None else f"tenant {each['tenant']}"

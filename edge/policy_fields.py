@@ -19,7 +19,7 @@ from edge.policy import Patch, Policy
 
 _ELSEWHERE: Final = frozenset({"version", "apps", "tenants"})
 """The gate sets the version. Overrides have forms of their own."""
-OF_THE_WHOLE: Final = frozenset({"names", "crisis"})
+OF_THE_WHOLE: Final = frozenset({"guards", "names", "crisis"})
 """Sections that cannot differ by app or tenant."""
 _UNITS: Final = {"_ms": "ms", "_bytes": "bytes"}
 

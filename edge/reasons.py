@@ -200,6 +200,8 @@ class AlarmReason(StrEnum):
     """An exchange of hashes has failed several times in a row."""
     STALE = "stale"
     """An exchange of hashes was not fetched for several of its periods."""
+    MANY_MATCHES = "many_matches"
+    """A bank entry matches many streams. It acts as before until people, or its limit, say otherwise."""
     FAILED = "failed"
     """Matching crashed or raised an error. That is no stream's fault."""
     QUOTA = "quota"

@@ -89,6 +89,7 @@ LAYERS = (
 MATCH_LAYERS = (
     "edge.match",  # The names that other rooms use.
     "edge.match.file_matcher",
+    "edge.match.entry_check",  # new entries against what may be shown
     "edge.match.retro_match",  # new entries in what streams have shown
     "edge.match.stream_matcher",
     "edge.match.bank_reload",

@@ -23,6 +23,7 @@ from edge.match.index.hamming import MAX_RADIUS, codes_of, scan
 from edge.match.index.multi_index import SCAN_UP_TO, ChunkIndex, build
 from edge.match.pdq.hasher import PdqHash
 from edge.match.recent_footage import MOST_UNSEEN_MS, RecentFootage, Shown
+from edge.policy.guards import OWN
 from edge.printable import printable
 
 NICENESS = 10
@@ -154,7 +155,7 @@ def _bank(path: Path, category: str) -> Bank:
         info = BankInfo(
             label=category or "known_footage",
             severity=BankSeverity.HIGH,
-            source="confirmed incidents of this edge",
+            source=OWN,
         )
     try:
         return Bank.create(path, info)

@@ -274,16 +274,18 @@ class RecentFootage:
         for ring, (_, _, count) in zip(rings, unsaved, strict=True):
             ring.saved = count
 
-    def since(self, wall_ms: int) -> Views:
-        """Returns what all streams showed from a wall time on, in no order: what the first ring has.
+    def since(self, wall_ms: int, *, of_day: bool = False) -> Views:
+        """Returns what all streams showed from a wall time on, in no order: what the first ring has, and with
+        ``of_day`` the second, too.
 
         It may be called from another thread. Takes some ten milliseconds with a thousand streams.
         """
         parts = []
-        for place in self._newest.parts():
-            with self._lock:
-                part = self._newest.records[place].copy()
-            parts.append(part[part["wall_s"] >= max(1, wall_ms // 1000)])
+        for ring in (self._newest, self._day) if of_day else (self._newest,):
+            for place in ring.parts():
+                with self._lock:
+                    part = ring.records[place].copy()
+                parts.append(part[part["wall_s"] >= max(1, wall_ms // 1000)])
         return _views(np.concatenate(parts) if parts else np.empty(0, _RECORD))
 
     def of_others(self, stream_id: str, wall_ms: int) -> Shown:

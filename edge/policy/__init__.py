@@ -8,6 +8,7 @@ from edge.policy.crisis import CrisisPolicy
 from edge.policy.evidence import EvidencePolicy
 from edge.policy.exchange import DEFAULT_EXCHANGES, ExchangeOpinion, ExchangeRule, rule_for
 from edge.policy.failure import FailureMode, FailurePolicy
+from edge.policy.guards import GuardPolicy, SourceRule, explain_guards
 from edge.policy.ladder import LadderPolicy, StrikeScope
 from edge.policy.match import MatchPolicy
 from edge.policy.mode import Mode, explain_mode
@@ -38,6 +39,7 @@ __all__ = [
     "FailureMode",
     "FailurePolicy",
     "FalseAlarms",
+    "GuardPolicy",
     "LadderPolicy",
     "LookPolicy",
     "MatchPolicy",
@@ -50,6 +52,7 @@ __all__ = [
     "QueuePolicy",
     "ReviewPolicy",
     "SecondLevel",
+    "SourceRule",
     "StrikeScope",
     "TierPolicy",
     "UnreviewedOutcome",
@@ -57,6 +60,7 @@ __all__ = [
     "WitnessRule",
     "attack_rules",
     "explain_category",
+    "explain_guards",
     "explain_mode",
     "explain_rule",
     "log_odds_of",

@@ -17,6 +17,7 @@ from edge.policy.crisis import CrisisPolicy
 from edge.policy.evidence import EvidencePolicy
 from edge.policy.exchange import DEFAULT_EXCHANGES, ExchangeRule
 from edge.policy.failure import FailurePolicy
+from edge.policy.guards import GuardPolicy
 from edge.policy.ladder import LadderPolicy
 from edge.policy.match import MatchPolicy
 from edge.policy.mode import Mode
@@ -38,7 +39,7 @@ from edge.policy.sampling import DecodingPolicy, LookPolicy, TierPolicy
 
 MAX_POLICY_BYTES = 64 * 1024
 
-_OF_THE_WHOLE: Final = ("version", "exchanges", "names", "crisis", "apps", "tenants")
+_OF_THE_WHOLE: Final = ("version", "exchanges", "guards", "names", "crisis", "apps", "tenants")
 
 
 class Policy(PolicyPart):
@@ -69,6 +70,7 @@ class Policy(PolicyPart):
         "heard in them never cuts. For overrides in `apps` and `tenants`.",
     )
     match: MatchPolicy = MatchPolicy()
+    guards: GuardPolicy = GuardPolicy()
     tiers: TierPolicy = TierPolicy()
     looks: LookPolicy = LookPolicy()
     ladder: LadderPolicy = LadderPolicy()

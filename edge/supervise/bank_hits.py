@@ -27,6 +27,7 @@ class MatchCount:
 
     incidents: int = 0
     overturned: int = 0
+    confirmed: int = 0
     last_ms: int = 0
     last_id: str = ""
     counted: int = 0
@@ -35,6 +36,7 @@ class MatchCount:
     def add_incident(self, incident: MatchedIncident) -> None:
         self.incidents += 1
         self.overturned += incident.state == IncidentState.OVERTURNED
+        self.confirmed += incident.state == IncidentState.CONFIRMED
         if (incident.created_ms, incident.id) > (self.last_ms, self.last_id):
             self.last_ms, self.last_id = incident.created_ms, incident.id
 

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, Protocol
 
 import structlog
 
@@ -23,8 +24,10 @@ from edge.domain import Action, Incident, Signal, SignalSource
 from edge.errors import BankError, GateError, InvalidInput
 from edge.match import BankPurpose, RunawayGuard
 from edge.match.bank.manifest import read_manifest
-from edge.match.bank.runaway import WINDOW_MS
-from edge.telemetry.records import GATE, BankEntryRanAway, BankingFailed, IncidentBanked
+from edge.match.bank.runaway import WINDOW_MS, Runaway
+from edge.reasons import AlarmReason
+from edge.supervise.alarms import Alarm, Alarms
+from edge.telemetry.records import GATE, BankEntryInDoubt, BankEntryRanAway, BankingFailed, IncidentBanked
 from edge.telemetry.telemetry import Telemetry
 
 FINGERPRINT_S = 600.0
@@ -34,6 +37,25 @@ _TEMPORARY = os.EX_TEMPFAIL
 
 Stands = Callable[[], Awaitable[bool]]
 """Whether an incident has not been overturned by now. May raise GateError."""
+
+_DOUBT_MS: Final = 3_600_000
+"""How long people are asked about an entry."""
+
+
+class Sources(Protocol):
+    """Who knows where entries are from."""
+
+    @property
+    def source_limit(self) -> int:
+        """Weight of streams that the entries of a source may match within ten minutes. 0: any."""
+        ...
+
+    def source_of_entry(self, bank: str, entry: str) -> str: ...
+
+    def ran_away(self, source: str) -> None:
+        """The entries of a source match more than that."""
+        ...
+
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +80,8 @@ class BankUpdates:
         clock: Clock,
         changed: Callable[[], None],
         save_recent: Callable[[], None] = lambda: None,
+        alarms: Alarms | None = None,
+        sources: Sources | None = None,
     ) -> None:
         """``recent`` is the file of recent footage, which ``save_recent`` brings up to date. It may raise
         OSError."""
@@ -67,6 +91,10 @@ class BankUpdates:
         self._telemetry = telemetry
         self._clock = clock
         self._changed = changed
+        self._alarms = alarms
+        self._sources = sources
+        self._doubts: dict[str, float] = {}
+        """When people were asked about entries."""
         self._guard = RunawayGuard()
         self._one_at_a_time = asyncio.Lock()
         self._waiting = 0
@@ -136,9 +164,9 @@ class BankUpdates:
         if said:
             self._changed()
 
-    async def matched(self, stream_id: str, signals: tuple[Signal, ...]) -> None:
-        """Counts the matches behind a verdict. Quarantines a runaway entry, so that it flags and no longer
-        cuts.
+    async def matched(self, stream_id: str, signals: tuple[Signal, ...], weight: float = 1.0) -> None:
+        """Counts the matches behind a verdict, the stream with its ``weight``. Asks people about an entry
+        that many streams match. Quarantines a runaway entry, so that it flags and no longer cuts.
 
         A runaway audio match is only reported. Its video must not escape because many streams play its
         music.
@@ -156,14 +184,38 @@ class BankUpdates:
                 now = self._clock.monotonic_ms()
                 by_audio = signal.source is SignalSource.AUDIO
                 key = f"sound {signal.entry}" if by_audio else signal.entry
-                if not self._guard.observe(now, bank, key, stream_id, limit):
+                found = self._guard.observe(now, bank, key, stream_id, limit, weight)
+                self._count_source(now, bank, signal.entry, stream_id, weight)
+                if found is Runaway.IN_DOUBT:
+                    self._in_doubt(bank, signal.entry, limit)
+                if found is not Runaway.OVER:
                     continue
                 if not by_audio:
-                    why = f"matched over {limit} streams within {WINDOW_MS // 60_000} minutes"
+                    why = f"matched streams that weigh over {limit} within {WINDOW_MS // 60_000} minutes"
                     await self.mark(bank, "quarantine", signal.entry, why, GATE)
                 self._telemetry.report(BankEntryRanAway(bank, signal.entry, limit, quarantined=not by_audio))
             except (GateError, OSError) as error:
                 log.error("match not counted", bank=bank, entry=signal.entry, error=str(error))
+
+    def _in_doubt(self, bank: str, entry: str, limit: int) -> None:
+        """Asks people: the entry acts until they, or streams with a clean record, say otherwise."""
+        now = self._clock.monotonic_ms()
+        self._doubts = {key: at for key, at in self._doubts.items() if now - at < _DOUBT_MS}
+        self._doubts[f"{bank}/{entry}"] = now
+        self._telemetry.report(BankEntryInDoubt(bank, entry, limit))
+        if self._alarms is not None:
+            detail = "matches many streams: is it right? quarantine it, or leave it as it is"
+            self._alarms.set_alarms(
+                "entries", (Alarm(AlarmReason.MANY_MATCHES, subject, detail) for subject in self._doubts)
+            )
+
+    def _count_source(self, now_ms: float, bank: str, entry: str, stream_id: str, weight: float) -> None:
+        if self._sources is None:
+            return
+        source = self._sources.source_of_entry(bank, entry)
+        limit = self._sources.source_limit
+        if self._guard.observe(now_ms, "", source, stream_id, limit, weight) is Runaway.OVER:
+            self._sources.ran_away(source)
 
     async def mark(self, bank: str, mark: str, entry: str, reason: str, by: str) -> None:
         """Marks an entry or takes a mark off, by a word of `edge-gate bank`. Raises BankError and OSError."""

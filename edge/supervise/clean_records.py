@@ -11,6 +11,8 @@ from cachetools import FIFOCache
 
 from edge.domain import Publish
 from edge.ledger.subjects import struck_name
+from edge.match.entry_check import NEW_WEIGHT
+from edge.policy import LookPolicy
 
 MAX_BROADCASTERS: Final = 50_000
 VIEWERS_ATTRIBUTE: Final = "viewers"
@@ -36,6 +38,16 @@ class CleanRecords:
     def violated(self, publish: Publish) -> None:
         """Forgets the record of a broadcaster."""
         self._clean_ms.pop(struck_name(publish), None)
+
+
+def match_weight(clean_ms: int, looks: LookPolicy, *, struck: bool) -> float:
+    """How much a stream counts against an entry that it has shown. A hundred new accounts count as ten, and
+    whoever has strikes not at all."""
+    if struck:
+        return 0.0
+    if clean_ms < looks.new_ms:
+        return NEW_WEIGHT
+    return 1.0 if clean_ms >= looks.trusted_ms else 0.5
 
 
 def viewers_of(publish: Publish) -> int:

@@ -11,6 +11,7 @@ from edge.names import compared
 from edge.policy import NameCase, Policy
 from edge.pullers.pullers import Pullers
 from edge.supervise.authority import Authority
+from edge.supervise.clean_records import CleanRecords
 from edge.supervise.containment_report import ContainmentReport
 from edge.supervise.fault_pauses import FaultPauses
 from edge.supervise.ledger_executor import LedgerExecutor
@@ -41,6 +42,7 @@ class Context:
     in_force: PolicyInForce
     authority: Authority
     pauses: FaultPauses = field(default_factory=FaultPauses)
+    clean: CleanRecords = field(default_factory=CleanRecords)
     past: PastStreams = field(default_factory=PastStreams)
     draining: bool = False
     """The gate admits nothing more."""

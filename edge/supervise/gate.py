@@ -41,6 +41,7 @@ from edge.supervise.crisis_footage import CrisisFootage
 from edge.supervise.cutter import Cutter
 from edge.supervise.drain import Drain
 from edge.supervise.enforcer import Enforcer
+from edge.supervise.entry_guards import EntryGuards
 from edge.supervise.evidence_keeper import EvidenceKeeper
 from edge.supervise.evidence_mirror import EvidenceMirror
 from edge.supervise.evidence_reading import EvidenceReading
@@ -163,7 +164,16 @@ class Gate:
         )
         self._recent = RecentFootage.load(settings.data_dir / RECENT_FOOTAGE)
         counted = CountedMatches(telemetry.report)
-        self.retro_match = RetroMatch(context, self._enforcer, self._recent, settings.bank_copies, counted)
+        self.retro_match = RetroMatch(
+            context,
+            self._enforcer,
+            self._recent,
+            settings.bank_copies,
+            counted,
+            EntryGuards(settings.bank_copies, self._recent),
+            lambda: self.banks.hits(),
+            self._reload_banks,
+        )
         bank_updates = BankUpdates(
             settings.banks,
             settings.data_dir / RECENT_FOOTAGE,
@@ -171,6 +181,8 @@ class Gate:
             clock,
             self._banks.ask,
             self._recent.save,
+            self.alarms,
+            self.retro_match,
         )
         self._exchanges = Exchanges(settings.banks, context, self.alarms, self._banks.ask, tasks)
         self.banks = BankDesk(context, bank_updates, settings.banks, settings.bank_copies, counted)
@@ -334,8 +346,11 @@ class Gate:
 
     def _banks_changed(self) -> None:
         """The verified copies of the banks may be others now."""
-        self.pool.broadcast(worker_pb2.ToWorker(reload_banks=worker_pb2.ReloadBanks()))
+        self._reload_banks()
         self.retro_match.banks_changed()
+
+    def _reload_banks(self) -> None:
+        self.pool.broadcast(worker_pb2.ToWorker(reload_banks=worker_pb2.ReloadBanks()))
 
     def _blocks_changed(self, blocks: tuple[Block, ...]) -> None:
         """Applies blocks that a gate of the fleet, perhaps this one, has made or lifted."""

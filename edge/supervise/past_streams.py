@@ -21,6 +21,9 @@ class PastStream:
     publish: Publish
     started_ms: int
     ended_wall_ms: int
+    clean_ms: int = 0
+    """Clean record of its broadcaster before it."""
+    struck: bool = False
     flagged: set[str] = field(default_factory=set)
     """Categories for which it has an incident since it ended. One of each is enough."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -22,24 +22,33 @@ import structlog
 from edge.background import BackgroundTasks
 from edge.contract.gate import signal_to_proto
 from edge.decide import match_action
-from edge.domain import Action, SignalSource, Verdict
+from edge.domain import INCIDENT_BANK, Action, SignalSource, Verdict
+from edge.errors import GateError
 from edge.match import BankPurpose, BankSet, RecentFootage
 from edge.match.bank.bank_set import stamp_of
 from edge.match.bank.new_entries import NewEntries, new_entries
-from edge.match.recent_footage import stream_tag
+from edge.match.entry_check import CalmPart
+from edge.match.recent_footage import MOST_UNSEEN_MS, stream_tag
 from edge.match.retro_match import PastMatch, near_views, past_matches
-from edge.policy import MatchPolicy
+from edge.policy import DAY_MS, MatchPolicy
 from edge.reasons import VerdictReason
+from edge.supervise.bank_hits import HitCount
+from edge.supervise.clean_records import match_weight
 from edge.supervise.context import Context
 from edge.supervise.counted_matches import CountedMatches
 from edge.supervise.enforcer import Enforcer
+from edge.supervise.entry_guards import EntryGuards, entry_source
 from edge.supervise.live_stream import LiveStream
 from edge.supervise.past_streams import PastStream
-from edge.telemetry.records import EntriesLookedUp, MatchedLate
+from edge.telemetry.records import GATE, EntriesLookedUp, EntryHeld, MatchedLate, SourceDemoted
 
 MOST_HASHES: Final = 1 << 20
 """Most new hashes of one change that are looked up, those of the smallest additions first."""
 _NICENESS: Final = 10
+_JUDGE_S: Final = 60.0
+_MOST_NAMED: Final = 100_000
+"""Most new hashes of a segment among whose entries those of our own incidents are looked for."""
+_MOST_INCIDENTS: Final = 64
 
 Answer = TypeVar("Answer")
 log = structlog.get_logger(__name__)
@@ -62,12 +71,20 @@ class RetroMatch:
         recent: RecentFootage,
         copies: Path,
         counted: CountedMatches,
+        guards: EntryGuards,
+        hits: Callable[[], Awaitable[HitCount]],
+        reload: Callable[[], None],
     ) -> None:
+        """``reload`` has the workers read the banks again."""
         self._context = context
         self._enforcer = enforcer
         self._recent = recent
         self._copies = copies
         self._counted = counted
+        self._guards = guards
+        self._hits = hits
+        self._tasks = BackgroundTasks()
+        self._reload = reload
         self._known = BankSet()
         self._again: set[str] = set()
         self._wake = asyncio.Event()
@@ -76,9 +93,13 @@ class RetroMatch:
     async def start(self, tasks: BackgroundTasks) -> None:
         """Takes the banks as an earlier run has left their copies. What is new since then is looked up."""
         self._known, _ = await self._call(_read, self._known, self._known, self._copies)
+        await self._call(self._guards.begin, self._known)
+        self._again |= self._guards.unchecked(self._known)
+        await self._write_guards()
         tasks.keep(self._run, needed=False)
 
     def stop(self) -> None:
+        self._tasks.cancel()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def banks_changed(self) -> None:
@@ -91,15 +112,64 @@ class RetroMatch:
 
     async def _run(self) -> None:
         while True:
-            await self._wake.wait()
-            self._wake.clear()
-            await self.look_up()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), _JUDGE_S)
+            if self._wake.is_set():
+                self._wake.clear()
+                await self.look_up()
+            else:
+                await self.judge_sources()
+
+    async def judge_sources(self) -> None:
+        """Demotes sources whose precision by review falls, and takes in the policy as it is now."""
+        context, now = self._context, self._context.clock.wall_ms()
+        try:
+            hits = await self._hits()
+        except GateError as error:
+            log.warning("sources of bank entries are not judged", error=str(error))
+            return
+        changed = await self._call(self._guards.take_hits, self._known, hits, context.policy.guards, now)
+        for source, why in changed:
+            await self._on_record(source, why)
+        await self._write_guards()
+
+    @property
+    def source_limit(self) -> int:
+        return self._context.policy.guards.source_streams
+
+    def source_of_entry(self, bank: str, entry: str) -> str:
+        return entry_source(self._known, bank, entry)
+
+    def ran_away(self, source: str) -> None:
+        self._tasks.start(self._demote(source))
+
+    async def _demote(self, source: str) -> None:
+        now = self._context.clock.wall_ms()
+        why = f"its entries match streams that weigh over {self.source_limit} within ten minutes"
+        await self._call(self._guards.demote, source, why, now + DAY_MS, now)
+        await self._on_record(source, why)
+        await self._write_guards()
+
+    async def _on_record(self, source: str, why: str) -> None:
+        context = self._context
+        context.telemetry.report(SourceDemoted(source, why))
+        what = "source_demoted" if why else "source_restored"
+        with suppress(GateError):
+            await context.executor.call(
+                context.ledger.note_bank_change, what, source, "", why, GATE, context.clock.wall_ms()
+            )
 
     async def look_up(self) -> None:
         """Looks up what is new by now."""
         again, self._again = self._again, set()
         known = replace(self._known, banks=tuple(b for b in self._known.banks if b.bank.name not in again))
-        self._known, news = await self._call(_read, self._known, known, self._copies)
+        self._known, (news, later) = await self._call(_read, self._known, known, self._copies)
+        await self._check(news, {_digest(new) for new in later})
+        for new in later:  # it takes long, and what is found live is flagged meanwhile
+            await self._check((new,), {_digest(new) for new in later[later.index(new) + 1 :]})
+        news = tuple(
+            replace(new, bank=bank) for new in news if (bank := self._known.bank(new.bank.bank.name))
+        )
         streams = self._streams()
         unchanged = tuple(each for new in news if len((each := new.unchanged).positions))
         for part in (unchanged, news) if _hashes(unchanged) < _hashes(news) else (unchanged,):
@@ -107,6 +177,53 @@ class RetroMatch:
                 return
             for match in await self._find(part, {tag: policy for tag, (_, policy) in streams.items()}):
                 self._act(*streams.pop(match.stream), match)
+
+    async def _check(self, news: Sequence[NewEntries], waits: Collection[str]) -> None:
+        """Checks what is new, and lets the workers know what it may do."""
+        context, now = self._context, self._context.clock.wall_ms()
+        if news or waits:
+            calm_parts = await self._calm_parts(news)
+            found = await self._call(
+                self._guards.check, self._known, news, self._weights(), calm_parts, waits, now
+            )
+            for (bank, entry), finding in found.items():
+                limit = context.policy.guards.seen_streams
+                if finding.benign_share or finding.own_calm or (limit and finding.weight > limit):
+                    context.telemetry.report(
+                        EntryHeld(bank, entry, finding.benign_share, finding.streams, finding.own_calm)
+                    )
+        await self._write_guards()
+
+    async def _write_guards(self) -> None:
+        await self._call(self._guards.take_policy, self._context.policy.guards)
+        if await self._call(self._guards.write):
+            self._known, _ = await self._call(_read, self._known, self._known, self._copies)
+            self._reload()
+
+    def _weights(self) -> dict[int, float]:
+        """How much each stream counts, by its tag."""
+        context = self._context
+        found = {}
+        for stream in (*context.registry, *context.past):
+            clean_ms = (
+                stream.clean_ms if isinstance(stream, PastStream) else context.clean.clean_ms(stream.publish)
+            )
+            looks = context.in_force.for_publish(stream.publish).looks
+            found[int(stream_tag(stream.id))] = match_weight(clean_ms, looks, struck=stream.struck)
+        return found
+
+    async def _calm_parts(self, news: Sequence[NewEntries]) -> dict[str, CalmPart]:
+        """Where entries are from that bear the id of an incident of ours. Our own bank has none of it."""
+        ids = await self._call(_incident_ids, news)
+        found = {}
+        for incident_id in ids:
+            with suppress(GateError):
+                incident = await self._context.executor.call(self._context.ledger.incident, incident_id)
+                begin_ms = incident.verdict.begin_pts_ms
+                if begin_ms is not None:
+                    tag = int(stream_tag(incident.stream_id))
+                    found[incident_id] = CalmPart(tag, begin_ms - MOST_UNSEEN_MS)
+        return found
 
     def _streams(self) -> dict[int, tuple[LiveStream | PastStream, MatchPolicy]]:
         """The streams that the policy wants looked at, by their tags."""
@@ -183,20 +300,35 @@ class RetroMatch:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
 
 
-def _read(now: BankSet, before: BankSet, copies: Path) -> tuple[BankSet, tuple[NewEntries, ...]]:
-    """Reads the copies. Returns them, and what is new since another state."""
+def _read(
+    now: BankSet, before: BankSet, copies: Path
+) -> tuple[BankSet, tuple[tuple[NewEntries, ...], tuple[NewEntries, ...]]]:
+    """Reads the copies. Returns them, and what is new since another state: what is looked up at once, and
+    what is too much for that."""
     banks = now.read_anew(copies, stamp_of(copies), strict=False, verify=False)
     news: list[NewEntries] = []
+    later: list[NewEntries] = []
     for new in sorted(new_entries(before, banks), key=lambda new: len(new.positions)):
-        if new.bank.bank.info.opinion is BankPurpose.BENIGN:
+        if new.bank.bank.info.opinion is not BankPurpose.BENIGN:
+            (news if _hashes(news) + len(new.positions) <= MOST_HASHES else later).append(new)
+    if later:
+        log.warning("too much is new in the banks to look it up in what streams have shown", most=MOST_HASHES)
+    return banks, (tuple(news), tuple(later))
+
+
+def _digest(new: NewEntries) -> str:
+    return new.bank.bank.segments[new.segment].digest
+
+
+def _incident_ids(news: Sequence[NewEntries]) -> list[str]:
+    found: list[str] = []
+    for new in news:
+        if new.bank.bank.name == INCIDENT_BANK or len(new.positions) > _MOST_NAMED:
             continue
-        if _hashes(news) + len(new.positions) > MOST_HASHES:
-            log.warning(
-                "too many new hashes to look all of them up in what streams have shown", most=MOST_HASHES
-            )
-            break
-        news.append(new)
-    return banks, tuple(news)
+        segment = new.bank.bank.segments[new.segment]
+        ids = {r.entry.id for position in new.positions for r in segment.references(int(position))}
+        found += [entry_id for entry_id in ids if entry_id.startswith("in_")]
+    return found[:_MOST_INCIDENTS]
 
 
 def _looked_up(

@@ -131,10 +131,11 @@ class StreamEnds:
         if stream.cutting:
             self._clean.violated(stream.publish)
         else:
-            self._clean.watched(stream.publish, stream.watched_ms(self._context.clock.monotonic_ms()))
             if stream.samples:
-                now = self._context.clock.wall_ms()
-                self._context.past.add_stream(PastStream(stream.id, stream.publish, stream.started_ms, now))
+                now, clean_ms = self._context.clock.wall_ms(), self._clean.clean_ms(stream.publish)
+                past = PastStream(stream.id, stream.publish, stream.started_ms, now, clean_ms, stream.struck)
+                self._context.past.add_stream(past)
+            self._clean.watched(stream.publish, stream.watched_ms(self._context.clock.monotonic_ms()))
         self._channel.close_stream(stream, drain=False)
         self._pool.release(stream.id)
         stream.life.forgotten()

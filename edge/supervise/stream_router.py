@@ -19,7 +19,6 @@ from edge.errors import (
 )
 from edge.reasons import EndReason
 from edge.supervise.authority import Caller
-from edge.supervise.clean_records import CleanRecords
 from edge.supervise.context import Context
 from edge.supervise.failure_policy import FailureResponse
 from edge.supervise.live_stream import LiveStream
@@ -53,7 +52,7 @@ class StreamRouter:
         self._failure_response = failure_response
         self._tasks = tasks
         self._cut_heard = cut_heard
-        clean = CleanRecords()
+        clean = context.clean
         self.channel = WorkerChannel(context, clean)
         self._unwatchable = UnwatchableStreams(context, self.channel, failure_response)
         self.intake = MediaIntake(context, self.channel, failure_response, self._unwatchable)

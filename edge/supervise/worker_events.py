@@ -14,6 +14,7 @@ from edge.match.pdq.hasher import HASH_BYTES
 from edge.reasons import DegradedReason, StampFault, VerdictReason
 from edge.supervise.bank_updates import BankUpdates
 from edge.supervise.banks_in_service import BanksInService
+from edge.supervise.clean_records import match_weight
 from edge.supervise.context import Context
 from edge.supervise.counted_matches import CountedMatches
 from edge.supervise.enforcer import Enforcer
@@ -132,7 +133,10 @@ class WorkerEventHandler:
         if verdict.action is Action.PASS:
             return
         if verdict.reason in (VerdictReason.MATCH, VerdictReason.AUDIO):
-            self._tasks.start(self._bank_updates.matched(stream.id, verdict.signals))
+            looks = context.in_force.for_publish(stream.publish).looks
+            clean_ms = context.clean.clean_ms(stream.publish)
+            weight = match_weight(clean_ms, looks, struck=stream.struck)
+            self._tasks.start(self._bank_updates.matched(stream.id, verdict.signals, weight))
         policy = context.in_force.for_publish(stream.publish)
         if verdict.action is Action.FLAG or verdict.shadow:
             self._enforcer.flag(stream, verdict, policy)

@@ -56,6 +56,9 @@ class LogBackend:
         self._on(records.BankEntryRanAway, _bank_entry_ran_away)
         self._on(records.EntriesLookedUp, _entries_looked_up)
         self._on(records.MatchedLate, _matched_late)
+        self._on(records.EntryHeld, _entry_held)
+        self._on(records.BankEntryInDoubt, _bank_entry_in_doubt)
+        self._on(records.SourceDemoted, _source_demoted)
         self._on(records.DecisionLost, _decision_lost)
         self._on(records.Flagged, _flagged)
         self._on(records.FlaggedAgain, _flagged_again)
@@ -219,6 +222,31 @@ def _entries_looked_up(record: records.EntriesLookedUp) -> None:
         views=record.views,
         matches=record.matches,
         took_ms=round(record.took_ms),
+    )
+
+
+def _bank_entry_in_doubt(record: records.BankEntryInDoubt) -> None:
+    event = "a bank entry matches many streams: is it right"
+    log.critical(event, bank=record.bank, entry=record.entry, limit=record.limit)
+
+
+def _source_demoted(record: records.SourceDemoted) -> None:
+    if record.why:
+        log.warning(
+            "a source of bank entries is demoted: they only flag", source=record.source, why=record.why
+        )
+    else:
+        log.warning("a source of bank entries is demoted no more", source=record.source)
+
+
+def _entry_held(record: records.EntryHeld) -> None:
+    log.warning(
+        "a bank entry may not do what its bank is for",
+        bank=record.bank,
+        entry=record.entry,
+        benign_share=round(record.benign_share, 3),
+        streams=record.streams,
+        own_calm=record.own_calm,
     )
 
 

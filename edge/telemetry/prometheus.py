@@ -139,6 +139,14 @@ class PrometheusBackend:
             "Streams that had shown a bank entry before the bank knew it, by what the match asked for.",
             "action",
         )
+        held = self._counter(
+            "edge_bank_entries_held", "New bank entries that may not do what their banks are for."
+        )
+        doubts = self._counter("edge_bank_entries_in_doubt", "Bank entries that people are asked about.")
+        self._on(records.BankEntryInDoubt, lambda _: doubts.inc())
+        demoted = self._counter("edge_bank_sources_demoted", "Demotions of sources of bank entries.")
+        self._on(records.SourceDemoted, lambda record: demoted.inc(bool(record.why)))
+        self._on(records.EntryHeld, lambda _: held.inc())
         missed = self._counter(
             "edge_late_matches_missed_seconds", "Time for which streams had shown such entries, seconds."
         )

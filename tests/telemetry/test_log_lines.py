@@ -92,6 +92,7 @@ def test_alarms_are_critical() -> None:
     said = lines_of(*ONE_OF_EACH)
     assert {line["event"] for line in said if line["log_level"] == "critical"} == {
         "a violation was seen on a stream that is over",
+        "a bank entry matches many streams: is it right",
         "a bank entry matches too many streams: it is quarantined and cuts no more",
         "the audio of a bank entry matches too many streams: add it to a benign bank",
         "cut is not confirmed; asking goes on",

@@ -7,6 +7,7 @@ import typer
 from edge.cli.bank.add import add, import_
 from edge.cli.bank.edit import MARKS, accept, compact, marking, set_
 from edge.cli.bank.exchange import app as exchange
+from edge.cli.bank.explain import explain
 from edge.cli.bank.list import export, list_, verify
 from edge.cli.bank.match import match
 from edge.cli.bank.served import app as served
@@ -22,6 +23,7 @@ app.command("import")(import_)
 app.command("list")(list_)
 app.command("export")(export)
 app.command("match")(match)
+app.command("explain")(explain)
 app.command("verify")(verify)
 for _name, _mark in MARKS.items():
     app.command(_name, help=_mark.help)(marking(_mark))

@@ -12,9 +12,10 @@ from pathlib import Path
 from edge.errors import BankError, GateError
 from edge.match.audio.chromaprint import Items
 from edge.match.bank.bank import Bank
+from edge.match.bank.guards import GUARDS_FILE, EntryStanding, Facts, Guards, read_guards, standing
 from edge.match.bank.manifest import SUFFIX, bank_files
 from edge.match.bank.segment import Reference, Segment
-from edge.match.entry import AudioCandidate, Candidate, Entry, EntryKind, HashRun, Variant
+from edge.match.entry import AudioCandidate, Candidate, Entry, EntryKind, Variant
 from edge.match.index.hamming import Codes
 from edge.match.pdq.hasher import PdqHash
 
@@ -30,13 +31,18 @@ Stamp = tuple[tuple[str, int, int, int], ...]
 class OpenBank:
     """A bank that is ready for queries, with the entries that its manifest switches off."""
 
-    def __init__(self, bank: Bank) -> None:
+    def __init__(self, bank: Bank, guards: Guards | None = None) -> None:
+        """``guards`` None: its entries may do what the bank is for."""
         self.bank = bank
+        self.guards = guards
+        self._now_ms = 0
         disabled = frozenset(bank.manifest.disabled)
         self._off = tuple(removed | disabled for removed in bank.removed)
         self._quarantined = frozenset(bank.manifest.quarantined)
 
     def usable(self, wall_ms: int) -> bool:
+        """Whether it may be searched at a time. The probation of its entries is counted by the last one."""
+        self._now_ms = wall_ms
         info = self.bank.info
         return info.enabled and (info.expires_ms is None or wall_ms < info.expires_ms)
 
@@ -55,14 +61,25 @@ class OpenBank:
                 references = list(islice(self._references(segment, off, position), MAX_CANDIDATES + 1))
                 cut_short = cut_short or len(references) > MAX_CANDIDATES
                 found += [
-                    self._candidate(r.entry, r.run, bits, change, live) for r in references[:MAX_CANDIDATES]
+                    self._candidate(segment, r, bits, change, live) for r in references[:MAX_CANDIDATES]
                 ]
         return found, cut_short
 
     def candidates_at(self, number: int, position: int, bits: int, live: PdqHash) -> list[Candidate]:
         """Returns the candidates of the code at a place of a segment, which is ``bits`` from a live view."""
-        references = self._references(self.bank.segments[number], self._off[number], position)
-        return [self._candidate(r.entry, r.run, bits, "", live) for r in islice(references, MAX_CANDIDATES)]
+        segment = self.bank.segments[number]
+        references = self._references(segment, self._off[number], position)
+        return [self._candidate(segment, r, bits, "", live) for r in islice(references, MAX_CANDIDATES)]
+
+    def standing_of(self, entry: Entry, segment: Segment) -> EntryStanding:
+        """Returns what an entry may ask for."""
+        info, quarantined = self.bank.info, entry.id in self._quarantined
+        if self.guards is None:
+            return standing(Facts(info.opinion, quarantined))
+        facts = self.guards.facts(
+            self.bank.name, info, entry, segment.digest, self._now_ms, quarantined=quarantined
+        )
+        return standing(facts)
 
     def _references(self, segment: Segment, off: frozenset[str], position: int) -> Iterator[Reference]:
         return (r for r in segment.references(position) if self._in_use(r.entry.id, off))
@@ -90,7 +107,7 @@ class OpenBank:
                             items=hit.items,
                             error=hit.error,
                             slope=hit.slope,
-                            purpose=self.bank.info.opinion,
+                            purpose=self.standing_of(entry, segment).of(self.bank.info.opinion),
                             severity=self.bank.info.severity,
                             quarantined=entry.id in self._quarantined,
                         )
@@ -101,8 +118,10 @@ class OpenBank:
         ratio = self.bank.info.enabled_ratio
         return entry_id not in off and (ratio >= 1.0 or sampling_fraction(entry_id) < ratio)
 
-    def _candidate(self, entry: Entry, run: HashRun, bits: int, change: str, live: PdqHash) -> Candidate:
-        info = self.bank.info
+    def _candidate(
+        self, segment: Segment, reference: Reference, bits: int, change: str, live: PdqHash
+    ) -> Candidate:
+        info, entry, run = self.bank.info, reference.entry, reference.run
         return Candidate(
             entry=entry.id,
             bank=self.bank.name,
@@ -111,7 +130,7 @@ class OpenBank:
             timestamp_ms=run.start_ms if entry.kind is EntryKind.VIDEO else None,
             span_ms=run.span_ms,
             variant=f"{run.variant.word}+{change}" if change else run.variant.word,
-            purpose=info.opinion,
+            purpose=self.standing_of(entry, segment).of(info.opinion),
             severity=info.severity,
             quality=live.quality,
             quarantined=entry.id in self._quarantined,
@@ -132,6 +151,9 @@ class BankSet:
     unreadable: tuple[str, ...] = ()
     """Errors of banks that are left out or still in use in their old state. One text per bank, or one for
     the directory."""
+
+    def bank(self, name: str) -> OpenBank | None:
+        return next((opened for opened in self.banks if opened.bank.name == name), None)
 
     @property
     def hashes(self) -> int:
@@ -167,11 +189,12 @@ class BankSet:
             return replace(self, stamp=stamp, unreadable=(str(error),))
         known = [segment for opened in self.banks for segment in opened.bank.segments]
         before = {opened.bank.path.name: opened for opened in self.banks}
+        guards = None if directory is None else read_guards(directory)
         opened: list[OpenBank] = []
         unreadable: list[str] = []
         for path in paths:
             try:
-                opened.append(OpenBank(Bank.open(path, verify=verify, known=known)))
+                opened.append(OpenBank(Bank.open(path, verify=verify, known=known), guards))
             except GateError as error:
                 if strict:
                     raise
@@ -206,7 +229,7 @@ def stamp_of(directory: Path | None) -> Stamp:
         paths = bank_files(directory)
     except BankError as error:
         return ((str(error), 0, 0, 0),)
-    for path in paths:
+    for path in (*paths, directory / GUARDS_FILE):
         try:
             status = os.stat(path)
         except FileNotFoundError:

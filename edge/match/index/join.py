@@ -44,6 +44,8 @@ def join(large: Codes, small: Codes, radius: int = MAX_RADIUS) -> Pairs:
     """
     if not 0 <= radius <= MAX_RADIUS:
         raise InvalidInput("radius", f"{radius} is not between 0 and {MAX_RADIUS}")
+    if not len(large):
+        small = small[:0]
     found = [
         (pairs + np.array((0, start)), far)
         for start in range(0, len(small), BLOCK)

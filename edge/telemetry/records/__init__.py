@@ -34,14 +34,17 @@ from edge.telemetry.records.cuts import (
     ViolationRecorded,
 )
 from edge.telemetry.records.judging import (
+    BankEntryInDoubt,
     BankEntryRanAway,
     EntriesLookedUp,
+    EntryHeld,
     JudgedTooLate,
     MatchCounted,
     MatchedLate,
     NotJudged,
     NotPassed,
     Passed,
+    SourceDemoted,
 )
 from edge.telemetry.records.parts import (
     AlarmCleared,
@@ -126,6 +129,7 @@ __all__ = [
     "AlarmRaised",
     "Announced",
     "BankChanged",
+    "BankEntryInDoubt",
     "BankEntryRanAway",
     "BankTaken",
     "BankingFailed",
@@ -152,6 +156,7 @@ __all__ = [
     "Draining",
     "EndUnknown",
     "EntriesLookedUp",
+    "EntryHeld",
     "ErasureDone",
     "ErasureFailed",
     "ErasureUnrecorded",
@@ -199,6 +204,7 @@ __all__ = [
     "ReviewUndone",
     "ReviewsWaiting",
     "ServerNoticed",
+    "SourceDemoted",
     "SourceOpened",
     "StreamClosed",
     "StreamMoved",

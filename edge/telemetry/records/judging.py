@@ -93,3 +93,35 @@ class MatchedLate(Record):
     """Since when it is no longer shown, as far as is remembered."""
     over: bool
     """The stream has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class EntryHeld(Record):
+    """A new bank entry may not do what its bank is for."""
+
+    bank: str
+    entry: str
+    benign_share: float
+    """Share of its hashes that are near a benign entry."""
+    streams: int
+    """Streams of the last day that have shown it, and were passed."""
+    own_calm: int
+    """Frames of the calm part of the stream that it is from."""
+
+
+@dataclass(frozen=True, slots=True)
+class BankEntryInDoubt(Record):
+    """A bank entry matches many streams. People are asked; it acts as before."""
+
+    bank: str
+    entry: str
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceDemoted(Record):
+    """The entries of a source may only flag from now on, or may do again what their banks are for."""
+
+    source: str
+    why: str
+    """Empty: it is demoted no more."""
