@@ -7,13 +7,14 @@ import hashlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Final, cast
+from typing import Final
 
+import httpx
 from pydantic import Field
 
 from edge.errors import CheckpointStale
 from edge.exchange.kind import ExchangeKind, KindOptions, Opening
-from edge.exchange.listed import format_named, pages_of
+from edge.exchange.listed import format_named, pages_of, path_of
 from edge.exchange.page import SharedPage
 from edge.exchange.transport import checked_url
 
@@ -35,7 +36,7 @@ class HttpFile:
         self._format = format_named(options.format)
         self._max_bytes = options.max_mb << 20
         self._transport = opening.transport
-        self._file = tempfile.NamedTemporaryFile(dir=opening.folder, prefix=".exchange-", suffix=".part")  # noqa: SIM115
+        self._file = tempfile.TemporaryFile(dir=opening.folder)  # noqa: SIM115
         self._version = ""
         """Version of the file that has been downloaded. Empty: none has."""
 
@@ -46,7 +47,10 @@ class HttpFile:
             raise CheckpointStale(f"{self._host}: the list has changed")
         if not self._version:
             self._download("")
-        yield from pages_of(Path(self._file.name), self._format, f"the list of {self._host}", self._version)
+        stem = Path(httpx.URL(self._url).path).stem or self._host
+        yield from pages_of(
+            path_of(self._file), self._format, f"the list of {self._host}", stem, self._version
+        )
 
     def _download(self, checkpoint: str) -> bool:
         """Returns whether there may be another version than that of the checkpoint."""
@@ -55,7 +59,7 @@ class HttpFile:
         headers = self._headers if name is None else {**self._headers, name: value}
         answer = self._transport.download(
             self._url,
-            cast(BinaryIO, self._file.file),
+            self._file,
             headers=headers,
             max_bytes=self._max_bytes,
             accept=(304,),
@@ -63,7 +67,7 @@ class HttpFile:
         if answer.status == 304:
             return False
         self._version = _version(
-            answer.headers.get("etag"), answer.headers.get("last-modified"), self._file.name
+            answer.headers.get("etag"), answer.headers.get("last-modified"), path_of(self._file)
         )
         return True
 
@@ -79,12 +83,12 @@ def authorization(credentials: str | None) -> dict[str, str]:
     return {"authorization": f"Bearer {credentials}"}
 
 
-def _version(etag: str | None, modified: str | None, path: str) -> str:
+def _version(etag: str | None, modified: str | None, path: Path) -> str:
     """What a server says of a file so that it can be asked for a newer one. Without: a digest of the file."""
     for mark, value in (("e:", etag), ("m:", modified)):
         if value and len(value) <= _CHARACTERS and value.isascii() and value.isprintable():
             return mark + value
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         return f"d:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 

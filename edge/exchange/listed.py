@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from edge.errors import InvalidInput
 from edge.exchange.page import Shared, SharedPage
@@ -24,23 +25,36 @@ def format_named(word: str) -> HashListFormat | None:
         raise InvalidInput("option format", f"{word[:80]!r} is none of {', '.join(HashListFormat)}") from None
 
 
-def pages_of(path: Path, form: HashListFormat | None, name: str, checkpoint: str) -> Iterator[SharedPage]:
+def path_of(file: IO[bytes]) -> Path:
+    """The path of a file without a name, which leaves nothing behind however the process ends."""
+    return Path(f"/proc/self/fd/{file.fileno()}")
+
+
+def pages_of(
+    path: Path, form: HashListFormat | None, name: str, stem: str, checkpoint: str
+) -> Iterator[SharedPage]:
     """Yields a whole file, once all of it has been read. Only the last page has the checkpoint: a file whose
     taking was interrupted is taken again.
 
-    ``name`` is how errors call the file. Raises InvalidInput, which names the line.
+    ``name`` is how errors call the file, and ``stem`` names the video of a list of one video. Raises
+    InvalidInput, which names the line.
     """
     try:
         if path.stat().st_size == 0:
             yield SharedPage((), checkpoint)
             return
         form = form or sniff(path)
-        for _ in Import(path, form):
+        for _ in Import(path, form, stem):
             pass  # A wrong line on the last page must not leave half of a list.
-        listed = Import(path, form)
+        listed = Import(path, form, stem)
         changes: list[Shared | Withdrawal] = []
         for change in listed:
-            changes.append(change if isinstance(change, Withdrawal) else Shared(change))
+            if isinstance(change, Withdrawal):
+                changes.append(change)
+            elif change.entry.source == path.name:
+                changes.append(Shared(replace(change, entry=replace(change.entry, source=stem))))
+            else:
+                changes.append(Shared(change))
             if len(changes) >= _CHANGES:
                 yield SharedPage(tuple(changes), "")
                 changes = []

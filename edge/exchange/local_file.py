@@ -12,7 +12,7 @@ from pydantic import Field
 
 from edge.errors import CheckpointStale, ExchangeFailed
 from edge.exchange.kind import ExchangeKind, KindOptions, Opening
-from edge.exchange.listed import format_named, pages_of
+from edge.exchange.listed import format_named, pages_of, path_of
 from edge.exchange.page import SharedPage
 
 
@@ -33,11 +33,12 @@ class LocalFile:
             return
         if checkpoint:
             raise CheckpointStale(f"{self._path} has changed")
-        with tempfile.NamedTemporaryFile(dir=self._folder, prefix=".exchange-", suffix=".part") as copy:
-            shutil.copyfile(self._path, copy.name)
+        with tempfile.TemporaryFile(dir=self._folder) as copy, self._path.open("rb") as file:
+            shutil.copyfileobj(file, copy)
+            copy.flush()
             if self._stamp() != stamp:
                 raise ExchangeFailed(f"{self._path} changed while it was read; replace it by rename")
-            yield from pages_of(Path(copy.name), self._format, str(self._path), stamp)
+            yield from pages_of(path_of(copy), self._format, str(self._path), self._path.stem, stamp)
 
     def _stamp(self) -> str:
         try:

@@ -134,3 +134,14 @@ def test_a_list_over_its_limit_is_refused(tmp_path: Path) -> None:
         with pytest.raises(ExchangeFailed, match="over the limit"):
             run(tmp_path, added(tmp_path, "http", options={"url": f"{server.url}/list.txt", "max_mb": "1"}))
     assert held(tmp_path) == {}
+
+
+def test_a_list_of_one_video_keeps_its_name_and_leaves_no_copy(tmp_path: Path) -> None:
+    listed, banks = tmp_path / "attack.vpdq", tmp_path / "banks"
+    listed.write_text("".join(f"{frame},100,{digest(frame)},{frame}.0\n" for frame in range(3)))
+    definition = added(banks, "file", options={"path": str(listed)})
+    run(banks, definition)
+    listed.touch()
+    assert run(banks, definition).updated.replaced == 0
+    assert list(held(banks)["partner"]) == ["attack"]
+    assert [path.name for path in banks.iterdir() if path.name.endswith(".part")] == []

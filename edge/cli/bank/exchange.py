@@ -10,7 +10,7 @@ import typer
 
 from edge.cli.output import JsonOption, print_json, print_line, print_table, reports_errors, stderr, when
 from edge.clock import SystemClock
-from edge.errors import InvalidInput
+from edge.errors import GateError, InvalidInput
 from edge.exchange.definition import (
     SUFFIX,
     Definition,
@@ -148,7 +148,7 @@ def list_exchanges(
     as_json: JsonOption = False,
 ) -> None:
     """List the exchanges of a folder, and how they went last."""
-    rows = [_state(path) for path in exchange_files(folder)]
+    rows = [_state_or_problem(path) for path in exchange_files(folder)]
     if as_json:
         print_json({"exchanges": rows})
         return
@@ -199,6 +199,15 @@ def status(exchange: ExchangeArgument, as_json: JsonOption = False) -> None:
 
 def _counted(counts: dict[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.items())
+
+
+def _state_or_problem(path: Path) -> dict[str, Any]:
+    """One wrong file must not hide the others."""
+    try:
+        return _state(path)
+    except GateError as error:
+        wrong = {"name": path.stem, "kind": "", "purpose": "", "banks": [], "done_ms": 0}
+        return {**wrong, "state": f"unreadable: {error}"}
 
 
 def _state(path: Path) -> dict[str, Any]:
