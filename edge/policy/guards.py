@@ -33,6 +33,7 @@ OWN: Final = "confirmed incidents of this edge"
 """The source of the gate's own bank. People have confirmed it, and nothing that others showed is in it."""
 DEFAULT_SOURCES: Final = (
     SourceRule(source=OWN, vouched=True),
+    SourceRule(source="crisis *", vouched=True),
     SourceRule(source="exchange *", probation_ms=DAY_MS),
     SourceRule(source="shared by *", probation_ms=DAY_MS),
 )

@@ -23,7 +23,7 @@ from edge.match.bank.guards import (
     standing,
     write_guards,
 )
-from edge.policy import GuardPolicy
+from edge.policy import GuardPolicy, SourceRule
 from edge.supervise.entry_guards import source_record
 
 STRENGTH = [Action.PASS, Action.FLAG, Action.CUT]
@@ -111,6 +111,14 @@ def test_a_source_is_demoted_only_when_its_whole_interval_is_under_the_limit(
     if reviews <= 3 or confirmed >= overturned:
         assert not record.demoted, "few reviews decide nothing, nor does a precision of a half"
     assert not source_record(counted, GuardPolicy(least_precision=0), None, 5).demoted
+
+
+def test_banks_of_a_crisis_may_cut_at_once_and_those_of_exchanges_may_not() -> None:
+    rules = GuardPolicy()
+    assert rules.rule_of("crisis harbour").vouched
+    assert rules.rule_of("exchange x").probation_ms
+    assert rules.rule_of("shared by x").probation_ms
+    assert rules.rule_of("known") == SourceRule(source="*")
 
 
 def test_a_demotion_lasts_for_its_time_and_is_taken_back_by_better_reviews() -> None:
