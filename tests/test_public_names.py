@@ -248,6 +248,7 @@ PUBLIC: dict[str, set[str]] = {
         "QueuePolicy",
         "ReviewPolicy",
         "SecondLevel",
+        "SharingPolicy",
         "StrikeScope",
         "TENANT_ATTRIBUTE",
         "TierPolicy",

@@ -15,6 +15,7 @@ FILES: Final = (
     "edge.exchange.ncmec",
     "edge.exchange.threatexchange",
     "edge.exchange.hma",
+    "edge.exchange.other_gate",
 )
 """Modules, each with its ``KIND``."""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from edge.domain import IncidentState
 from edge.ledger.base import LedgerBase
 from edge.ledger.tables import incidents
 
@@ -42,6 +43,18 @@ class BankRecords(LedgerBase):
             query = query.where(incidents.c.id < before_id)
         with self._database.read("read matched incidents") as connection:
             return tuple(MatchedIncident(*row) for row in connection.execute(query))
+
+    def confirmed_by_one(self) -> frozenset[str]:
+        """Incidents that are confirmed and banked, and that no second person has confirmed."""
+        one = sa.or_(
+            incidents.c.first_confirmed_by.is_(None),
+            incidents.c.first_confirmed_by == incidents.c.reviewed_by,
+        )
+        query = sa.select(incidents.c.id).where(
+            incidents.c.state == IncidentState.CONFIRMED.value, incidents.c.banking.is_not(None), one
+        )
+        with self._database.read("read who confirmed incidents") as connection:
+            return frozenset(connection.execute(query).scalars())
 
     def note_bank_taken(self, peer: str, bank: str, entries: int, withdrawn: int, wall_ms: int) -> None:
         """Records what another company has taken of a bank that is shared with it."""

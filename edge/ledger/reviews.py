@@ -115,7 +115,8 @@ class Reviews(LedgerBase):
         ``policy`` is the whole policy. ``senior`` says whether the person may decide what is escalated, where
         only admins may. Returns the incident and every changed block. Raises NotFound, InvalidInput if it is
         decided already, Conflict while somebody else holds the claim, and PermissionRefused if the same
-        person confirms twice, or if others have to decide what was escalated.
+        person confirms twice, or if others have to decide what was escalated. With ``sharing.second_person``
+        a second person may confirm what is confirmed.
         """
         with self._database.write_transaction("review") as connection:
             before = read_incident(connection, incident_id)
@@ -209,7 +210,8 @@ def _confirm(
     policy: Policy,
 ) -> _Outcome:
     if incident.state is IncidentState.CONFIRMED:
-        if not open_appeals(connection, incident_id=incident.id):
+        vouches = policy.sharing.second_person and _is_of_one(incident) and by != incident.review.reviewed_by
+        if not vouches and not open_appeals(connection, incident_id=incident.id):
             who = incident.review.reviewed_by
             raise InvalidInput("incident_id", f"{incident.id} is confirmed already by {who}")
         denied = decide_appeals(connection, AppealState.DENIED, reason, by, wall_ms, incident_id=incident.id)
@@ -262,6 +264,12 @@ def _confirm(
         return _Outcome(IncidentState.CONFIRMED_ONCE, tuple(changed), kept, detail=detail)
     denied = decide_appeals(connection, AppealState.DENIED, reason, by, wall_ms, incident_id=incident.id)
     return _Outcome(IncidentState.CONFIRMED, tuple(changed), kept, tuple(denied), detail)
+
+
+def _is_of_one(incident: Incident) -> bool:
+    """Whether only one person has confirmed it."""
+    review = incident.review
+    return review.first_confirmed_by in (None, review.reviewed_by)
 
 
 def _overturn(

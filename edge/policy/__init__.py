@@ -20,6 +20,7 @@ from edge.policy.queue import PriorityWeights, QueuePolicy
 from edge.policy.review import MAX_REOPEN_MS, ReviewPolicy, SecondLevel, UnreviewedOutcome
 from edge.policy.rules import Condition, When, WitnessRule, attack_rules, explain_rule
 from edge.policy.sampling import DecodingPolicy, LookPolicy, TierPolicy
+from edge.policy.sharing import SharingPolicy
 
 __all__ = [
     "DAY_MS",
@@ -52,6 +53,7 @@ __all__ = [
     "QueuePolicy",
     "ReviewPolicy",
     "SecondLevel",
+    "SharingPolicy",
     "SourceRule",
     "StrikeScope",
     "TierPolicy",

@@ -36,10 +36,14 @@ from edge.policy.queue import QueuePolicy
 from edge.policy.review import ReviewPolicy
 from edge.policy.rules import WitnessRule, attack_rules
 from edge.policy.sampling import DecodingPolicy, LookPolicy, TierPolicy
+from edge.policy.sharing import SharingPolicy
 
 MAX_POLICY_BYTES = 64 * 1024
 
-_OF_THE_WHOLE: Final = ("version", "exchanges", "guards", "names", "crisis", "apps", "tenants")
+_OF_THE_WHOLE: Final = (
+    *("version", "exchanges", "sharing", "guards", "names", "crisis"),
+    *("apps", "tenants"),
+)
 
 
 class Policy(PolicyPart):
@@ -86,6 +90,7 @@ class Policy(PolicyPart):
         description="What the word of hash exchanges on their footage means here: the first rule that fits "
         "decides. What none fits asks for a person.",
     )
+    sharing: SharingPolicy = SharingPolicy()
     names: NamesPolicy = NamesPolicy()
     apps: dict[Pattern, Patch] = Field(
         default_factory=dict,

@@ -93,7 +93,7 @@ class PeerClient:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Raises ConfigError."""
-        self._place = place
+        self.place = place
         self._answer_s = answer_s
         self._sleep = sleep
         self._channel = grpc.secure_channel(grpc_target(place), certificate.credentials(), _OPTIONS)
@@ -123,7 +123,7 @@ class PeerClient:
         try:
             return self._checked(answer, checkpoint)
         except InvalidInput as error:
-            raise ExchangeFailed(f"{self._place}: wrong page: {error}") from None
+            raise ExchangeFailed(f"{self.place}: wrong page: {error}") from None
 
     def pages(self, bank: str, checkpoint: str) -> Iterator[PeerPage]:
         """Yields pages until there is no more, or one that says to start again."""
@@ -147,7 +147,7 @@ class PeerClient:
             raise InvalidInput("checkpoint", f"wants 1 to {MAX_CHECKPOINT} printable characters of ASCII")
         if answer.more and (not answer.changes or checkpoint == before):
             raise InvalidInput("more", "the page has no changes, or leads nowhere")
-        source = f"shared by {printable(answer.origin)[:_ORIGIN] or self._place}"
+        source = f"shared by {printable(answer.origin)[:_ORIGIN] or self.place}"
         changes = tuple(_checked_change(change, source) for change in answer.changes)
         return PeerPage(changes, checkpoint, answer.more, start_again=False)
 
@@ -160,7 +160,7 @@ class PeerClient:
                 code, details = failed.code(), printable(failed.details() or "")[:300]
                 known = any(name == REASON for name, _ in failed.trailing_metadata() or ())
                 if code is not grpc.StatusCode.UNAVAILABLE or attempt == _TRIES:
-                    raise ExchangeFailed(f"{self._place}: {_meaning(code, details, known)}") from None
+                    raise ExchangeFailed(f"{self.place}: {_meaning(code, details, known)}") from None
             self._sleep(_FIRST_PAUSE_S * 2 ** (attempt - 1))
         raise AssertionError("unreachable")
 

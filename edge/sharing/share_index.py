@@ -12,7 +12,7 @@ import os
 import sys
 from pathlib import Path
 
-from edge.errors import GateError
+from edge.errors import GateError, NotFound
 from edge.match import Bank
 from edge.printable import printable
 from edge.sharing.share_log import ShareLog, log_path
@@ -25,7 +25,7 @@ def follow_banks(banks: Path, logs: Path, held_back: dict[str, list[str]]) -> di
     """Returns for each bank: entries that are shared, entries that are too large, and what went wrong."""
     found: dict[str, dict[str, object]] = {}
     for name, ids in held_back.items():
-        problem, entries, left_out = "", 0, 0
+        problem, missing, entries, left_out = "", False, 0, 0
         try:
             with ShareLog.open(log_path(logs, name), write=True) as log:
                 try:
@@ -33,8 +33,13 @@ def follow_banks(banks: Path, logs: Path, held_back: dict[str, list[str]]) -> di
                 finally:
                     entries, left_out = log.entries, log.left_out
         except (GateError, OSError) as error:
-            problem = printable(error)
-        found[name] = {"entries": entries, "left_out": left_out, "problem": problem}
+            problem, missing = printable(error), isinstance(error, NotFound)
+        found[name] = {
+            "entries": entries,
+            "left_out": left_out,
+            "problem": problem,
+            "missing": missing,
+        }
     return found
 
 

@@ -13,7 +13,8 @@ import sys
 from collections.abc import Iterable
 from typing import Final
 
-from edge.errors import BankError
+from edge.domain import INCIDENT_BANK
+from edge.errors import BankError, LedgerUnavailable
 from edge.match.bank.bank_set import Stamp, stamp_of
 from edge.reasons import AlarmReason
 from edge.supervise.alarms import Alarm, Alarms
@@ -46,7 +47,10 @@ class SharedBanks:
         banks = context.settings.share.banks
         stamp = await asyncio.to_thread(stamp_of, context.settings.bank_copies)
         shared = tuple(one for one in stamp if one[0].removesuffix(".bank") in banks)
-        held_back = await self._held_back()
+        try:
+            held_back = await self._held_back()
+        except LedgerUnavailable:  # it says so itself, and nothing new is shared meanwhile
+            return
         if (shared, banks, held_back) == self._taken:
             return
         problems = await self._follow(banks, held_back)
@@ -55,11 +59,16 @@ class SharedBanks:
 
     async def _held_back(self) -> frozenset[str]:
         """Confirmed incidents that a second person has yet to stand for."""
-        return frozenset()
+        context = self._context
+        wanted = INCIDENT_BANK in context.settings.share.banks
+        if not wanted or not context.policy.sharing.second_person:
+            return frozenset()
+        return await context.executor.call(context.ledger.confirmed_by_one)
 
     async def _follow(self, banks: Iterable[str], held_back: Iterable[str]) -> list[Alarm]:
         settings = self._context.settings
-        asked = json.dumps({bank: sorted(held_back) for bank in sorted(banks)})
+        held = {INCIDENT_BANK: sorted(held_back)}
+        asked = json.dumps({bank: held.get(bank, []) for bank in sorted(banks)})
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "edge.sharing.share_index"),
             *(str(settings.bank_copies), str(settings.share_logs)),
@@ -81,9 +90,13 @@ class SharedBanks:
                 wrong.decode(errors="replace")[-500:].strip() or f"exit code {process.returncode}"
             )
         return [
-            Alarm(AlarmReason.UNREADABLE, bank, str(found["problem"]))
+            Alarm(
+                AlarmReason.MISSING if found["missing"] else AlarmReason.UNREADABLE,
+                bank,
+                str(found["problem"]),
+            )
             for bank, found in json.loads(said).items()
-            if found["problem"]
+            if found["problem"] and not (found["missing"] and bank == INCIDENT_BANK)
         ]
 
     async def note_taken(self, peer: str, bank: str, entries: int, withdrawn: int) -> None:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 
+from edge.banking import Banking, BankingState
 from edge.domain import PERMANENT_MS, Action, Incident, IncidentState, Severity
-from edge.errors import Conflict, GateError, LimitExceeded, NotFound, PermissionRefused
+from edge.errors import Conflict, GateError, InvalidInput, LimitExceeded, NotFound, PermissionRefused
 from edge.ladder import Sanction
 from edge.ledger import DurableLedger, Violation
 from edge.ledger.comments import MAX_COMMENT_BYTES, MAX_COMMENTS
 from edge.ledger.tables import appeals, blocks, incidents, strikes
-from edge.policy import CategoryPolicy, Policy, QueuePolicy, ReviewPolicy, SecondLevel
+from edge.policy import CategoryPolicy, Policy, QueuePolicy, ReviewPolicy, SecondLevel, SharingPolicy
 from tests.ledger.conftest import NOW, _make
 from tests.ledger.test_occasions import assert_proven
 
@@ -261,3 +262,21 @@ def test_a_second_word_is_undone_and_the_first_one_stays(ledger: DurableLedger) 
     assert all(block.provisional for block in changed)
     with pytest.raises(Conflict):
         ledger.undo_review(one, "rita", NOW + 3)
+
+
+def test_a_second_person_stands_for_what_is_shared(ledger: DurableLedger, store: Store) -> None:
+    two = Policy(sharing=SharingPolicy(second_person=True))
+    one = flag(ledger)
+    decide(ledger, one, IncidentState.CONFIRMED, policy=two)
+    ledger.set_banking(one, Banking(BankingState.BANKED), NOW + 2)
+    assert ledger.confirmed_by_one() == {one}
+    with pytest.raises(InvalidInput, match="confirmed already by rita"):
+        decide(ledger, one, IncidentState.CONFIRMED, at_ms=NOW + 3, policy=two)
+    with pytest.raises(InvalidInput, match="confirmed already by rita"):
+        decide(ledger, one, IncidentState.CONFIRMED, "omar", NOW + 3)
+    again = decide(ledger, one, IncidentState.CONFIRMED, "omar", NOW + 4, two)
+    assert (again.review.first_confirmed_by, again.review.reviewed_by) == ("rita", "omar")
+    assert ledger.confirmed_by_one() == frozenset()
+    with pytest.raises(InvalidInput, match="confirmed already by omar"):
+        decide(ledger, one, IncidentState.CONFIRMED, "nora", NOW + 5, two)
+    assert_proven(ledger, store)

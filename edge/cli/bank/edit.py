@@ -56,7 +56,7 @@ MARKS = {
 }
 
 
-def _note(reason: str, by: str) -> MarkNote:
+def mark_note(reason: str, by: str) -> MarkNote:
     """Raises LimitExceeded for a reason that is too long."""
     if len(reason) > MAX_REASON:
         raise LimitExceeded("--reason", MAX_REASON, len(reason), "characters")
@@ -81,7 +81,7 @@ def marking(mark: _Mark) -> Callable[..., None]:
         by: ByOption = "",
         as_json: JsonOption = False,
     ) -> None:
-        note = _note(reason, by)
+        note = mark_note(reason, by)
         opened = Bank.open(bank)
         mark.apply(opened, entries, note)
         if as_json:
@@ -136,7 +136,7 @@ def set_(
     else:
         opened = Bank.open(bank)
         if wanted:
-            opened.change(bank_info(**(opened.info.model_dump() | wanted)), _note(reason, by))
+            opened.change(bank_info(**(opened.info.model_dump() | wanted)), mark_note(reason, by))
     info = opened.info.model_dump(mode="json")
     if as_json:
         print_json({"bank": str(opened.path), **info})

@@ -115,7 +115,7 @@ def add(
         kind=kind,
         options=dict(_option(each) for each in option or ()),
         credentials=None if credentials is None else credentials.absolute(),
-        every_s=_seconds(every),
+        every_s=duration_s(every),
         purpose=purpose,
         severity=severity,
         label=label,
@@ -134,7 +134,7 @@ def _option(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _seconds(text: str) -> int:
+def duration_s(text: str) -> int:
     number, unit = text[:-1], text[-1:]
     if unit not in _UNITS or not number.isdigit() or len(number) > 6:
         raise InvalidInput("--every", f"{text[:40]!r} is none of 30s, 15m, 6h, 1d")
