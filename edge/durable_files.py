@@ -11,6 +11,7 @@ import errno
 import functools
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -63,6 +64,21 @@ def create_file(path: Path, content: bytes) -> bool:
             os.replace(file.name, path)
     sync_folder(path.parent)
     return True
+
+
+def link_file(source: Path, path: Path) -> None:
+    """Makes ``path`` another name of a file, or a copy of it where the file system has no links.
+
+    Nobody may change the file under either name. Raises OSError, also where ``path`` is there already.
+    """
+    try:
+        os.link(source, path)
+    except OSError as error:
+        if error.errno not in (*_NO_LINKS, errno.EXDEV):
+            raise
+        with open(source, "rb") as file, appearing(path) as copy:
+            shutil.copyfileobj(file, copy, 1 << 20)
+    sync_folder(path.parent)
 
 
 def append_durably(path: Path, content: bytes) -> None:

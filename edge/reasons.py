@@ -184,6 +184,8 @@ class AlarmReason(StrEnum):
     """A bank holds less than before without a removal on record. Its last good copy serves."""
     NOT_COPIED = "not_copied"
     """No verified copy can be made, as when the disk is full. The last good copy serves."""
+    OUT_OF_STEP = "out_of_step"
+    """A bank does not follow the fleet's, as when a change in the ledger is damaged. It serves as it is."""
     LOST = "lost"
     """A bank is in use nowhere: it cannot be read, and no good copy is left."""
     RESERVE = "reserve"

@@ -35,6 +35,7 @@ LAYERS = (
     "edge.exchange",  # hash lists of other organisations
     "edge.sharing",  # banks that companies give each other
     "edge.fleet",  # how gates ask each other
+    "edge.fleet_banks",  # one bank for the fleet
     "edge.contract",  # generated code and conversions
     "edge.ledger",
     "edge.evidence",

@@ -279,6 +279,7 @@ PUBLIC: dict[str, set[str]] = {
     },
     "edge.report": set(),
     "edge.servers": set(),
+    "edge.fleet_banks": set(),
     "edge.stream": {
         "AnyCodec",
         "BitrateJump",

@@ -13,6 +13,7 @@ import structlog
 from edge.ledger.engine import deadline, unavailable
 
 CHANNEL = "edge_gate_blocks"
+BANKS_CHANNEL = "edge_gate_banks"
 _SLICE_S = 0.25
 """Longest wait before the listener checks whether the gate stops."""
 _HEARD_S = 1.0
@@ -22,10 +23,10 @@ _DEAF_S = 600.0
 log = structlog.get_logger(__name__)
 
 
-def notify(connection: sa.Connection) -> None:
-    """Notifies all listeners when the caller's transaction commits."""
+def notify(connection: sa.Connection, channel: str = CHANNEL) -> None:
+    """Notifies all listeners of a channel when the caller's transaction commits."""
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(f"NOTIFY {CHANNEL}")
+        connection.exec_driver_sql(f"NOTIFY {channel}")
 
 
 class ChangeListener:
@@ -36,7 +37,8 @@ class ChangeListener:
     listener is only a timer.
     """
 
-    def __init__(self, engine: sa.Engine, patience_ms: int) -> None:
+    def __init__(self, engine: sa.Engine, patience_ms: int, channel: str = CHANNEL) -> None:
+        self._channel = channel
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._patience_ms = patience_ms
         self._connection: sa.Connection | None = None
@@ -71,7 +73,7 @@ class ChangeListener:
         with deadline(connection, self._patience_ms):
             with connection.begin():
                 pid = connection.exec_driver_sql("SELECT pg_catalog.pg_backend_pid()").scalar()
-            connection.exec_driver_sql(f"LISTEN {CHANNEL}")
+            connection.exec_driver_sql(f"LISTEN {self._channel}")
             connection.commit()
         if pid != driver.info.backend_pid and not self._hears(driver):
             self._stop_listening(connection)
@@ -80,7 +82,7 @@ class ChangeListener:
         """Whether a notification of another connection comes through the pooler between us and the
         server."""
         with self._engine.connect() as other, deadline(other, self._patience_ms):
-            other.exec_driver_sql(f"NOTIFY {CHANNEL}")
+            other.exec_driver_sql(f"NOTIFY {self._channel}")
         return any(True for _ in driver.notifies(timeout=_HEARD_S, stop_after=1))
 
     def _stop_listening(self, connection: sa.Connection) -> None:

@@ -43,6 +43,8 @@ class Database:
     def __init__(self, engine: sa.Engine, patience_ms: int, lock_ms: int | None = None) -> None:
         self._reader = engine
         self._writer = engine.execution_options(**{_WRITES: True, _LOCK_MS: lock_ms})
+        # SQLite has one lock for all writers.
+        self._storer = engine if engine.dialect.name == "postgresql" else self._writer
         self._patience_ms = patience_ms
         self._write_ms = patience_ms + (lock_ms or 0)
 
@@ -55,6 +57,11 @@ class Database:
 
     def write_transaction(self, doing: str) -> AbstractContextManager[sa.Connection]:
         return self._transaction(self._writer, doing, self._write_ms)
+
+    def storing(self, doing: str) -> AbstractContextManager[sa.Connection]:
+        """A write that keeps no other writer waiting: of rows that nobody reads before a later write names
+        them."""
+        return self._transaction(self._storer, doing, self._patience_ms * _READ_PATIENCE)
 
     @contextmanager
     def _transaction(self, engine: sa.Engine, doing: str, limit_ms: int) -> Iterator[sa.Connection]:

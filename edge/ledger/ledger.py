@@ -11,6 +11,8 @@ import sqlalchemy as sa
 
 from edge.ledger.appeals import Appeals
 from edge.ledger.audit import AuditRow, verify_chain
+from edge.ledger.bank_changes import BankChanges
+from edge.ledger.bank_files import BankFiles
 from edge.ledger.bank_records import BankRecords
 from edge.ledger.base import PAGE
 from edge.ledger.blocks import Blocks
@@ -50,6 +52,8 @@ class Ledger(
     Models,
     Usage,
     BankRecords,
+    BankChanges,
+    BankFiles,
     EvidenceRecords,
     ExchangeClaims,
     FleetGates,

@@ -18,9 +18,9 @@ import sqlalchemy as sa
 
 from edge.errors import AuditBroken, InvalidInput
 from edge.ledger.audit import GENESIS, ROWS, AuditRow, chain_problems, row_digest
-from edge.ledger.tables import audit, metadata
+from edge.ledger.tables import audit, bank_parts, metadata
 
-PROVEN_TABLES: Final = tuple(table for table in metadata.sorted_tables if table is not audit)
+PROVEN_TABLES: Final = tuple(table for table in metadata.sorted_tables if table not in (audit, bank_parts))
 MAX_FINDINGS = 1000
 _HEAD: Final = re.compile(r"(\d{1,18}):([0-9a-f]{64})")
 _UNPROVEN = b""

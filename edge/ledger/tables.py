@@ -11,6 +11,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -200,6 +201,31 @@ comments = Table(
     Column("created_by", String(128), nullable=False),
     Column("text", Text, nullable=False),
 )
+
+bank_changes = Table(
+    "bank_changes",
+    metadata,
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("bank", String(64), nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("who", String(128), nullable=False),
+    Column("gate", String(128), nullable=False),
+    Column("wall_ms", BigInteger, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Index("ix_bank_changes_bank_number", "bank", "number", unique=True),
+)
+
+bank_parts = Table(
+    "bank_parts",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("part", Integer, primary_key=True, autoincrement=False),
+    Column("content", LargeBinary, nullable=False),
+    Column("stored_ms", BigInteger, nullable=False),
+)
+"""Files that bank changes name by their digest, in parts. No entry of the audit log names them."""
 
 audit = Table(
     "audit",

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from edge.banking import LeftOutReason
 from edge.domain import INCIDENT_BANK, BankSeverity
@@ -26,7 +27,9 @@ from edge.match.recent_footage import MOST_UNSEEN_MS, RecentFootage, Shown
 from edge.policy.guards import OWN
 from edge.printable import printable
 
-NICENESS = 10
+_GATE: Final = "gate"
+"""Who banks and withdraws incidents."""
+NICENESS: Final = 10
 """Niceness of the process that banks an incident. Judging live streams has priority."""
 
 
@@ -100,7 +103,7 @@ def bank_incident(
     )
     if chosen.hashes:
         entry = replace(footage.entry, kind=EntryKind.VIDEO)
-        _bank(path, category).add_footage([replace(footage, entry=entry, hashes=chosen.hashes)])
+        _bank(path, category).add_footage([replace(footage, entry=entry, hashes=chosen.hashes)], _GATE)
     return Banked(chosen.frames, chosen.left_out)
 
 
@@ -110,7 +113,7 @@ def withdraw_incident(directory: Path, incident_id: str) -> bool:
         bank = Bank.open(directory / INCIDENT_BANK)
     except NotFound:
         return False
-    return bank.has(incident_id) and bank.update([Withdrawal(incident_id)]).removed == 1
+    return bank.has(incident_id) and bank.update([Withdrawal(incident_id)], by=_GATE).removed == 1
 
 
 def _not_seen(run: HashRun) -> None:

@@ -16,6 +16,7 @@ from edge.evidence import INCOMING
 from edge.evidence.bucket_store import BucketStore
 from edge.evidence.contained_thumbnails import ThumbnailProcess
 from edge.fleet.gate_link import GateLink
+from edge.fleet_banks.process import ProcessSettings
 from edge.ledger import AdmissionView, DurableLedger
 from edge.match import RecentFootage
 from edge.policy import MAX_REOPEN_MS, Policy
@@ -47,6 +48,7 @@ from edge.supervise.evidence_mirror import EvidenceMirror
 from edge.supervise.evidence_reading import EvidenceReading
 from edge.supervise.exchanges import Exchanges
 from edge.supervise.failure_policy import FailureResponse
+from edge.supervise.fleet_banks import COMMON, FleetBanks
 from edge.supervise.fleet_news import FleetNews
 from edge.supervise.incident_feed import IncidentFeed
 from edge.supervise.journal_care import JournalCare
@@ -162,6 +164,18 @@ class Gate:
             clock,
             self._banks_changed,
         )
+        self._fleet_banks = FleetBanks(
+            ProcessSettings(
+                str(settings.ledger),
+                ledger.gate,
+                str(settings.banks),
+                str(settings.data_dir / COMMON),
+                settings.log_level,
+            ),
+            self.alarms,
+            telemetry,
+            self._banks.ask,
+        )
         self._recent = RecentFootage.load(settings.data_dir / RECENT_FOOTAGE)
         counted = CountedMatches(telemetry.report)
         self.retro_match = RetroMatch(
@@ -179,12 +193,12 @@ class Gate:
             settings.data_dir / RECENT_FOOTAGE,
             telemetry,
             clock,
-            self._banks.ask,
+            self._bank_changed,
             self._recent.save,
             self.alarms,
             self.retro_match,
         )
-        self._exchanges = Exchanges(settings.banks, context, self.alarms, self._banks.ask, tasks)
+        self._exchanges = Exchanges(settings.banks, context, self.alarms, self._bank_changed, tasks)
         self.banks = BankDesk(context, bank_updates, settings.banks, settings.bank_copies, counted)
         self.shared_banks = SharedBanks(context, self.alarms)
         failure_response = FailureResponse(context, self._enforcer)
@@ -320,6 +334,13 @@ class Gate:
         self._fleet.start(known)
         if self.settings.share.listen is not None:
             self._tasks.keep(self.shared_banks.run, needed=False)
+        if self.ledger.shared:
+            self._tasks.keep(self._fleet_banks.run, needed=False)
+
+    def _bank_changed(self) -> None:
+        """Takes in a change of the gate's own, and tells the fleet."""
+        self._banks.ask()
+        self._fleet_banks.ask()
 
     def announce(self, listening: str) -> None:
         """Tells the fleet where this gate is reached. ``listening``: the address that gRPC listens on."""

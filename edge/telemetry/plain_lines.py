@@ -40,6 +40,8 @@ PLAIN: Final[Mapping[type[Record], tuple[str, str]]] = MappingProxyType(
         records.BankChanged: ("info", "bank changed by hand"),
         records.BankTaken: ("info", "a peer took changes of a bank"),
         records.PeerRefused: ("warning", "somebody who is no peer asked for banks"),
+        records.BankComing: ("info", "a bank comes from the fleet"),
+        records.BanksInStep: ("info", "in step with the fleet's banks"),
         records.PolicyChanged: ("info", "policy in force"),
         records.CrisisChanged: ("warning", "crisis"),
         records.CrisisFootageAdded: ("info", "footage added to a crisis"),

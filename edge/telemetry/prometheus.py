@@ -241,6 +241,17 @@ class PrometheusBackend:
 
     def _count_failures(self) -> None:
         modes = self._counter("edge_failure_mode", "Uses of a failure mode.", "part", "mode")
+        shared = self._counter(
+            "edge_bank_changes",
+            "Bank changes that this gate has taken in from the fleet, or told the fleet.",
+            "direction",
+        )
+
+        def bank_changes(record: records.BanksInStep) -> None:
+            shared.labels("taken").inc(record.taken)
+            shared.labels("told").inc(record.told)
+
+        self._on(records.BanksInStep, bank_changes)
         unknown = self._gauge(
             "edge_ledger_rows_unknown",
             "Rows of the ledger and its journal that this gate does not know.",

@@ -134,6 +134,8 @@ ONE_OF_EACH: tuple[Record, ...] = (
     records.ErasureUnrecorded("in_1", (("clip.mp4", "0" * 64),), "away", "gate"),
     records.BankTaken("acme", "known", 3, 1),
     records.PeerRefused("ipv4:192.0.2.1:5000", "gate.other.example"),
+    records.BankComing("known", 64 << 20, 900 << 20),
+    records.BanksInStep(3, 1),
     records.BankChanged("bank_off", "known", "", "a film", "rita"),
     records.PolicyChanged(4, 3),
     records.CrisisChanged("attack", "in_force", False, 1_700_000_000_000),

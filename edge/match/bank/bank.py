@@ -19,9 +19,11 @@ from typing import Any, Literal, Self
 
 from pydantic import ValidationError
 
+from edge.durable_files import link_file
 from edge.errors import AlreadyExists, BankError, InvalidInput, LimitExceeded, NotFound
 from edge.match.bank.bank_update import BankUpdate, Change, Existing, Stage, Staged, Updated, Withdrawal
 from edge.match.bank.manifest import (
+    CHANGED_BY,
     MAX_MARKED,
     SUFFIX,
     BankInfo,
@@ -76,12 +78,13 @@ class Bank:
         of another version.
         """
         path = bank_path(path)
-        mapped = {s.digest: s for s in known if s.is_current()}
+        mapped = {(s.path, s.digest): s for s in known if s.is_current()}
         for attempt in range(1, _OPEN_TRIES + 1):
             manifest, digest = read_manifest(path)
             try:
                 segments = tuple(
-                    mapped.get(name.digest) or open_segment(path.parent / name.file, name, verify=verify)
+                    mapped.get((path.parent / name.file, name.digest))
+                    or open_segment(path.parent / name.file, name, verify=verify)
                     for name in manifest.segments
                 )
             except BankError:
@@ -119,12 +122,12 @@ class Bank:
                 if item.entry.id not in removed:
                     yield item
 
-    def add_footage(self, items: Iterable[Footage]) -> int:
+    def add_footage(self, items: Iterable[Footage], by: str = "") -> int:
         """Adds all of the footage, or none of it on an error. Returns the number of entries added.
 
         Raises AlreadyExists, which names the first entry whose id the bank already has.
         """
-        return self.update(items).added
+        return self.update(items, by=by).added
 
     def update(
         self,
@@ -133,6 +136,7 @@ class Bank:
         existing: Existing = Existing.REFUSE,
         checkpoints: Callable[[], Mapping[str, str]] = dict,
         stage: Stage | None = None,
+        by: str = "",
     ) -> Updated:
         """Applies additions and withdrawals in order. Readers see all of them at once, or none.
 
@@ -140,6 +144,7 @@ class Bank:
         with its entries. ``stage`` keeps the progress of an interrupted update and restores it the next
         time. Withdrawing an entry that does not exist is no error. An update without effect leaves the bank
         unchanged. A removed entry loses its marks (disabled, quarantined). A replaced entry keeps them.
+        ``by`` is who changes it, for the record.
         """
         with self._changing():
             intake = BankUpdate(self.name, self.segments, self.removed, existing, self._write_part)
@@ -157,7 +162,7 @@ class Bank:
                             stage.save(base, intake.staged)
                             kept = {segment.path.name for segment in intake.new_segments}
                 intake.flush()
-                self._store(intake, checkpoints())
+                self._store(intake, checkpoints(), by)
                 kept = set()
             finally:
                 kept |= {name.file for name in read_manifest(self.path)[0].segments}
@@ -170,7 +175,49 @@ class Bank:
                 self._merge(_small_ones(self.segments))
         return intake.updated
 
-    def _store(self, intake: BankUpdate, checkpoints: Mapping[str, str]) -> None:
+    def adopt(
+        self,
+        segment: Path,
+        name: SegmentName,
+        fits: Callable[[], bool] = lambda: True,
+        checkpoints: Mapping[str, str] | None = None,
+    ) -> bool:
+        """Takes in a whole segment file, as a link where the file system has them. Returns whether it did.
+
+        The caller has verified every byte of it. ``fits`` is asked under the lock whether none of its
+        entries is in the bank. Those that ``name`` has as removed are not taken in. Raises BankError for
+        another file than ``name`` says.
+        """
+        with self._changing():
+            if not fits():
+                return False
+            file = f"{self.name}-{self.manifest.generation + 1:06d}-{secrets.token_hex(4)}.seg"
+            link_file(segment, self.path.parent / file)
+            taken = name.model_copy(update={"file": file})
+            self.segments = (*self.segments, open_segment(self.path.parent / file, taken, verify=False))
+            all_checkpoints = {**self.manifest.checkpoints, **(checkpoints or {})}
+            self._commit({"segments": (*self.manifest.segments, taken), "checkpoints": all_checkpoints})
+            if len(self.segments) > COMPACT_AT:
+                self._merge(_small_ones(self.segments))
+        return True
+
+    def amend(
+        self,
+        fields: Callable[[BankManifest], Mapping[str, Any]],
+        notes: Mapping[str, MarkNote | None] | None = None,
+    ) -> None:
+        """Replaces fields of the manifest other than the segments, as the manifest is under the lock.
+
+        ``notes`` are of marked entries; None takes a note away. Without a difference nothing is written.
+        """
+        with self._changing():
+            wanted = fields(self.manifest)
+            if any(getattr(self.manifest, name) != value for name, value in wanted.items()):
+                self._commit(dict(wanted))
+            for entry_id, note in (notes or {}).items():
+                write_notes(self.path, (entry_id,), note)
+
+    def _store(self, intake: BankUpdate, checkpoints: Mapping[str, str], by: str) -> None:
         staged, parts = intake.staged, intake.new_segments
         gone = staged.gone
         marked = sum(len(ids) for ids in (*self.removed, *gone, *(name.removed for name in staged.names)))
@@ -194,6 +241,8 @@ class Bank:
             ]
         old_files = {name.file for name in self.manifest.segments}
         if (tuple(segments), all_checkpoints) != (self.manifest.segments, self.manifest.checkpoints):
+            if by:
+                all_checkpoints[CHANGED_BY] = by
             self._commit({"segments": segments, "checkpoints": all_checkpoints, **marks})
         for file in old_files - {name.file for name in self.manifest.segments}:
             (self.path.parent / file).unlink(missing_ok=True)
@@ -233,20 +282,25 @@ class Bank:
         with self._changing():
             wanted = self._known(ids)
             marked = set(getattr(self.manifest, mark))
-            self._commit({mark: _marked(f"bank.{mark}", marked | wanted if on else marked - wanted)})
+            marked = marked | wanted if on else marked - wanted
+            self._commit({mark: _marked(f"bank.{mark}", marked), **self._changed_by(note)})
             still = {*self.manifest.disabled, *self.manifest.quarantined}
             write_notes(self.path, wanted if on else wanted - still, note if on else None)
 
-    def remove(self, ids: Iterable[str]) -> None:
+    def _changed_by(self, note: MarkNote | None) -> dict[str, Any]:
+        by = "" if note is None else note.by
+        return {"checkpoints": {**self.manifest.checkpoints, CHANGED_BY: by}} if by else {}
+
+    def remove(self, ids: Iterable[str], by: str = "") -> None:
         """Removes entries. Raises NotFound, which names the first missing id."""
         wanted = self._known(ids)
-        self.update(Withdrawal(entry_id) for entry_id in sorted(wanted))
+        self.update((Withdrawal(entry_id) for entry_id in sorted(wanted)), by=by)
 
     def change(self, info: BankInfo, note: MarkNote | None = None) -> None:
         """Replaces the settings that operators make for the bank. ``note``: why it is switched on or off."""
         with self._changing():
             switched = info.enabled != self.info.enabled
-            self._commit({"info": info})
+            self._commit({"info": info, **self._changed_by(note)})
             if switched:
                 write_notes(self.path, (THE_BANK,), note)
 
@@ -254,6 +308,17 @@ class Bank:
         """Puts on record that what the bank has lost by now is meant to be gone."""
         with self._changing():
             self._commit({"accepted_ms": max(wall_ms, self.manifest.accepted_ms + 1)})
+
+    def delete_empty(self) -> bool:
+        """Deletes the bank's files where it has no entries. Returns whether it did."""
+        with _locked(self.path):
+            manifest, _ = read_manifest(self.path)
+            if manifest.entries:
+                return False
+            self.path.unlink()
+            for segment in manifest.segments:
+                (self.path.parent / segment.file).unlink(missing_ok=True)
+        return True
 
     def compact(self) -> None:
         """Writes the remaining entries into one segment and deletes the old segments.

@@ -25,6 +25,10 @@ FORMAT = 1
 MAX_MANIFEST_BYTES = 32 * 1024 * 1024
 MAX_MARKED = 200_000
 MAX_SEGMENTS = 256
+LOCAL_CHECKPOINT = "fleet "
+"""Beginning of the names of checkpoints that concern one gate's folder alone."""
+CHANGED_BY = f"{LOCAL_CHECKPOINT}changed by"
+"""Checkpoint that says who added or removed entries last."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 

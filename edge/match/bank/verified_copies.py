@@ -69,7 +69,7 @@ def refresh_copies(source: Path, copies: Path, extent: Extent) -> tuple[BankProb
     for leftover in copies.glob(f".*{PARTIAL}"):
         leftover.unlink(missing_ok=True)
     problems = list(_refreshed(source, copies, extent))
-    _tidy(copies)
+    tidy(copies)
     return tuple(problems)
 
 
@@ -209,8 +209,8 @@ def _file_of(name: SegmentName) -> str:
     return f"{name.digest}.seg"
 
 
-def _tidy(copies: Path) -> None:
-    """Removes segments that no copied bank names. Workers that still map one keep it until they reload.
+def tidy(copies: Path) -> None:
+    """Removes segments that no bank of a folder names. Workers that still map one keep it until they reload.
 
     Nothing is removed while a manifest cannot be read, because its segments may be the last good ones.
     """

@@ -78,7 +78,9 @@ from edge.telemetry.records.parts import (
 )
 from edge.telemetry.records.people import (
     BankChanged,
+    BankComing,
     BankingFailed,
+    BanksInStep,
     BankTaken,
     BlockChanged,
     BlockLifted,
@@ -129,10 +131,12 @@ __all__ = [
     "AlarmRaised",
     "Announced",
     "BankChanged",
+    "BankComing",
     "BankEntryInDoubt",
     "BankEntryRanAway",
     "BankTaken",
     "BankingFailed",
+    "BanksInStep",
     "BlockChanged",
     "BlockLifted",
     "BlockMade",

@@ -173,6 +173,23 @@ class PeerRefused(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class BanksInStep(Record):
+    """The gate has taken in bank changes of other gates of the fleet, or told its own."""
+
+    taken: int
+    told: int
+
+
+@dataclass(frozen=True, slots=True)
+class BankComing(Record):
+    """A large file of a bank is on its way from the fleet to this gate."""
+
+    bank: str
+    bytes: int
+    of_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class BankChanged(Record):
     """A person has marked an entry of a bank, or switched a bank on or off."""
 
