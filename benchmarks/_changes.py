@@ -76,6 +76,32 @@ _SLANTED = (
     "eq=brightness=.05:contrast=.85:saturation=.7,noise=alls=7:allf=t"
 )
 
+_MOVING = (
+    # Stickers that cross the picture, each on a way of its own.
+    "color=0xffd040:s=200x150:r=30[a];color=0x30c0ff:s=140x140:r=30[b];color=0xff4080:s=260x70:r=30[c];"
+    "[0:v][a]overlay=x='abs(mod(t*310,2*(W-w))-(W-w))':y='abs(mod(t*170,2*(H-h))-(H-h))':shortest=1[d];"
+    "[d][b]overlay=x='abs(mod(t*230+400,2*(W-w))-(W-w))':y='abs(mod(t*290+90,2*(H-h))-(H-h))':shortest=1[e];"
+    "[e][c]overlay=x='abs(mod(t*410+200,2*(W-w))-(W-w))':y='(H-h)*(.5+.45*sin(t*3))':shortest=1"
+)
+
+_UPRIGHT = (
+    # A wide screen in a dark room, filmed by a phone that is held upright by an unsteady hand.
+    "[0:v]scale=720:-2,pad=w=iw*1.04:h=iw*16/9:x=(ow-iw)/2:y=(oh-ih)*.45:color=0x181818,"
+    "perspective=x0=W*.01:y0=0:x1=W*.98:y1=H*.01:x2=0:y2=H:x3=W:y3=H*.99,"
+    "rotate=.03+.008*sin(t*1.7):c=0x181818,gblur=sigma=1,"
+    "eq=brightness=.05:contrast=.85:saturation=.7,noise=alls=7:allf=t"
+)
+
+
+def _framed(around: str) -> Change:
+    """The video in the middle of a picture that moves, at 80 % of its size."""
+    return Change(
+        f"[0:v]split[a][b];[b]scale=trunc(iw*.4)*2:trunc(ih*.4)*2[fg];{around},fps=30[clip];"
+        "[clip][a]scale2ref[bg][un];[un]nullsink;[bg][fg]overlay=x=(W-w)/2:y=(H-h)/2:shortest=1",
+        clip=True,
+    )
+
+
 CHANGES: dict[str, Change] = {
     "untouched": _alike("null"),
     "crf35": _alike("null", crf=35),
@@ -123,6 +149,41 @@ CHANGES: dict[str, Change] = {
     ),
     "filmed_in_light_room": Change(
         _SLANTED.format(pad=1.4, wall="0x8a8478", far=0.95, k=0.08, turn=-5, blur=1.5, moire=0.2)
+    ),
+    "filmed_upright": Change(_UPRIGHT),
+    "subtitles": Change(
+        "drawtext=text='every word of it is true, watch until the end':fontsize=h/14:fontcolor=white:"
+        "borderw=3:x=(w-tw)/2:y=h*.86"
+    ),
+    "moving_stickers": Change(_MOVING),
+    "moving_border": _framed("gradients=s=640x360:speed=.08:duration=600"),
+    "game_around": _framed(
+        f"{_CLIP},drawbox=x=0:y=0:w=iw:h=ih*.06:color=black:t=fill,"
+        "drawbox=x=iw*.02:y=ih*.92:w=iw*.3:h=ih*.05:color=red:t=fill,"
+        "drawbox=x=iw*.85:y=ih*.75:w=iw*.13:h=ih*.22:color=0x205020:t=fill"
+    ),
+    "beside_a_reaction": Change(
+        f"[0:v]split[a][b];{_CLIP},fps=30[clip];[clip][a]scale2ref[r][un];[un]nullsink;"
+        "[b][r]hstack=shortest=1",
+        clip=True,
+    ),
+    "above_a_reaction": Change(
+        f"[0:v]split[a][b];{_CLIP},fps=30[clip];[clip][a]scale2ref[r][un];[un]nullsink;"
+        "[b][r]vstack=shortest=1",
+        clip=True,
+    ),
+    "collage": Change(
+        f"[0:v]split[a][b];{_CLIP},fps=30[clip];[clip][a]scale2ref[r][un];[un]nullsink;"
+        "[r]split=3[r1][r2][r3];[r2]hflip[m2];[r3]hue=h=120[m3];[r1][m2]hstack[top];"
+        "[b][m3]hstack[low];[top][low]vstack=shortest=1,scale=iw/2:ih/2",
+        clip=True,
+    ),
+    "crop_vertical": Change("crop=ih*9/16:ih"),
+    "heavy_filter": Change("curves=preset=vintage,eq=contrast=1.6:saturation=2.2,hue=h=50,vignette=PI/4"),
+    "negative": Change("negate"),
+    "grey_with_grain": Change("hue=s=0,eq=contrast=1.4,noise=alls=40:allf=t+u"),
+    "stills_zoomed": Change(
+        "fps=1/5,zoompan=z='1+.0015*on':d=150:fps=30:x='iw/2-iw/zoom/2':y='ih/2-ih/zoom/2':s=1280x720"
     ),
 }
 
