@@ -79,7 +79,7 @@ protos: $(DEV_STAMP) ## Regenerate edge/contract/gen from protos/
 
 contract-baseline: $(DEV_STAMP) ## After additions to the contract: later changes must not break these, either
 	$(BIN)/buf breaking --against protos/v1.binpb
-	$(BIN)/buf build --exclude-source-info --path protos/edge/gate --path protos/edge/operator \
+	$(BIN)/buf build --exclude-source-info --path protos/edge/gate --path protos/edge/operator --path protos/edge/share \
 	    --output protos/v1.binpb
 
 constraints: | $(BIN)/python ## Resolve constraints.txt anew; UPGRADE=--upgrade takes the newest versions
