@@ -14,7 +14,7 @@ PROTOS = Path(__file__).resolve().parents[2] / "protos"
 PINNED = {
     "gate": "162d2039b08fabc06b96a3af1845d4fe8cdd1e0f43bb58717dd0e4130917459e",
     "operator": "86c58c8bb408e05b0a67284bc16e579ca11ae985304bbf79aeeebf765dccd663",
-    "share": "",
+    "share": "21841d42de5556d8a6e100c78a39430870e6c44081fc112a889647077d0e89f0",
 }
 
 
