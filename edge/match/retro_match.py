@@ -31,7 +31,7 @@ _NEAREST: Final = 8
 """Most hashes of new entries that are looked at for one frame, the nearest."""
 _MOST_STANDING: Final = 64
 """Most seconds for which a frame that stands still votes for a known image."""
-_STRENGTH: Final = {Action.PASS: 0, Action.FLAG: 1, Action.CUT: 2}
+STRENGTH: Final = {Action.PASS: 0, Action.FLAG: 1, Action.CUT: 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def past_matches(
     policies: Mapping[int, MatchPolicy],
     now_ms: int,
 ) -> Iterator[PastMatch]:
-    """Yields the streams whose frames count as a match, each once.
+    """Yields the streams whose frames count as a match, each once, with the strongest match of it.
 
     ``policies`` has the rules of each stream that is wanted, by its tag. ``banks`` may have benign banks: a
     frame that is as near to one of their entries does not vote. ``now_ms`` is wall time.
@@ -95,19 +95,34 @@ def past_matches(
     places = views.in_order(np.unique(views.streams[hit]))
     until_ms = views.until_ms(places)
     benign = [o for o in banks.banks if o.bank.info.opinion is BankPurpose.BENIGN and o.usable(now_ms)]
+    most = max((_strength_of(new.bank.bank.info.opinion) for new in news), default=0)
     for of_stream in np.split(np.arange(len(places)), np.flatnonzero(np.diff(views.streams[places])) + 1):
         mine = of_stream[np.isin(places[of_stream], hit)]
         stream = int(views.streams[places[mine[0]]])
         policy = policies[stream]
         vote = MatchVote(policy.k, policy.span_ms)
+        best: Signal | None = None
         for at in mine[:MOST_VIEWS]:
             candidates = _candidates(int(places[at]), views, hits, news, benign, policy.radius, now_ms)
-            signal = _voted(vote, int(views.pts_ms[places[at]]), int(until_ms[at]), candidates)
-            if signal is not None:
-                missed_ms = shown_ms(views.pts_ms[places[mine]], until_ms[mine], policy.span_ms)
-                last_wall_ms = int(views.wall_ms[places[mine]].max())
-                yield PastMatch(stream, replace(signal, missed_ms=missed_ms), last_wall_ms)
+            if best is not None:  # what only counts hides nothing that is stronger
+                candidates = [
+                    c
+                    for c in candidates
+                    if _strength_of(c.purpose, quarantined=c.quarantined) > STRENGTH[best.at_most]
+                ]
+                if not candidates:
+                    continue
+            best = _voted(vote, int(views.pts_ms[places[at]]), int(until_ms[at]), candidates) or best
+            if best is not None and STRENGTH[best.at_most] >= most:
                 break
+        if best is not None:
+            missed_ms = shown_ms(views.pts_ms[places[mine]], until_ms[mine], policy.span_ms)
+            last_wall_ms = int(views.wall_ms[places[mine]].max())
+            yield PastMatch(stream, replace(best, missed_ms=missed_ms), last_wall_ms)
+
+
+def _strength_of(purpose: BankPurpose, *, quarantined: bool = False) -> int:
+    return STRENGTH[purpose.at_most(quarantined=quarantined)]
 
 
 def shown_ms(pts_ms: npt.NDArray[np.int64], until_ms: npt.NDArray[np.int64], span_ms: int) -> int:
@@ -128,7 +143,7 @@ def _voted(vote: MatchVote, pts_ms: int, until_ms: int, candidates: Sequence[Can
         if signals or pts_ms + step * LEAST_PAUSE_MS > until_ms:
             break
         signals = vote.add_candidates(pts_ms + step * LEAST_PAUSE_MS, images)
-    return max(signals, key=lambda signal: _STRENGTH[signal.at_most], default=None)
+    return max(signals, key=lambda signal: STRENGTH[signal.at_most], default=None)
 
 
 def _candidates(

@@ -29,7 +29,7 @@ from edge.match.bank.bank_set import stamp_of
 from edge.match.bank.new_entries import NewEntries, new_entries
 from edge.match.entry_check import CalmPart
 from edge.match.recent_footage import MOST_UNSEEN_MS, stream_tag
-from edge.match.retro_match import PastMatch, near_views, past_matches
+from edge.match.retro_match import STRENGTH, PastMatch, near_views, past_matches
 from edge.policy import DAY_MS, MatchPolicy
 from edge.reasons import VerdictReason
 from edge.supervise.bank_hits import HitCount
@@ -172,11 +172,18 @@ class RetroMatch:
         )
         streams = self._streams()
         unchanged = tuple(each for new in news if len((each := new.unchanged).positions))
+        acted: dict[int, int] = {}
         for part in (unchanged, news) if _hashes(unchanged) < _hashes(news) else (unchanged,):
-            if not part or not streams:
+            wanted = {
+                tag: policy for tag, (_, policy) in streams.items() if acted.get(tag) != STRENGTH[Action.CUT]
+            }
+            if not part or not wanted:
                 return
-            for match in await self._find(part, {tag: policy for tag, (_, policy) in streams.items()}):
-                self._act(*streams.pop(match.stream), match)
+            for match in await self._find(part, wanted):
+                strength = STRENGTH[match.signal.at_most]
+                if strength > acted.get(match.stream, -1):
+                    acted[match.stream] = strength
+                    self._act(*streams[match.stream], match)
 
     async def _check(self, news: Sequence[NewEntries], waits: Collection[str]) -> None:
         """Checks what is new, and lets the workers know what it may do."""

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.clock import ManualClock
+from edge.domain import Action
 from edge.match import (
     Bank,
     BankInfo,
@@ -48,10 +49,15 @@ def film(frames: range = range(0, 250), name: str = "film") -> Footage:
 
 
 def found(
-    folder: Path, memory: RecentFootage, *streams: str, policy: MatchPolicy = POLICY, now_ms: int = NOW
+    folder: Path,
+    memory: RecentFootage,
+    *streams: str,
+    policy: MatchPolicy = POLICY,
+    now_ms: int = NOW,
+    of: tuple[str, ...] = ("known",),
 ) -> dict[str, PastMatch]:
     banks = BankSet().read_anew(folder, (), strict=True)
-    news = [new for new in new_entries(BankSet(), banks) if new.bank.bank.name == "known"]
+    news = [new for new in new_entries(BankSet(), banks) if new.bank.bank.name in of]
     views = memory.since(now_ms - policy.look_back_ms)
     policies = {int(stream_tag(name)): policy for name in streams}
     names = {int(stream_tag(name)): name for name in streams}
@@ -123,6 +129,19 @@ def test_a_frame_that_a_benign_bank_knows_does_not_vote(tmp_path: Path) -> None:
     benign = Bank.create(tmp_path / "intros", BankInfo(opinion=BankPurpose.BENIGN))
     benign.add_footage([Footage(Entry("intro", EntryKind.IMAGE), (HashRun(frame(25, 2)),))])
     assert not found(tmp_path, memory, "st_1")
+
+
+@pytest.mark.parametrize("weak", [BankPurpose.COUNT, BankPurpose.INVESTIGATE])
+def test_an_entry_that_may_do_less_hides_none_that_may_do_more(tmp_path: Path, weak: BankPurpose) -> None:
+    Bank.create(tmp_path / "lent", BankInfo(opinion=weak)).add_footage([film()])
+    Bank.create(tmp_path / "known").add_footage([film(range(100, 250), "its end")])
+    memory = RecentFootage(tmp_path / "recent", 1 << 12)
+    for second in range(8):
+        memory.remember("st_1", frame(25 * second, 6), 1000 * second, NOW)
+    match = found(tmp_path, memory, "st_1", of=("known", "lent"))["st_1"]
+    assert (match.signal.bank, match.signal.at_most) == ("known", Action.CUT)
+    only = found(tmp_path, memory, "st_1", of=("lent",))["st_1"]
+    assert (only.signal.bank, only.signal.at_most) == ("lent", weak.at_most(quarantined=False))
 
 
 def test_an_image_counts_as_long_as_it_stands(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from edge.background import BackgroundTasks
 from edge.contract.gen import gate_pb2, worker_pb2
 from edge.domain import Action, StreamId
-from edge.match import Bank, BankInfo, BankPurpose
+from edge.match import Bank, BankInfo, BankPurpose, Variant
 from edge.policy import MatchPolicy, Mode, Policy
 from edge.reasons import EndReason, VerdictReason
 from edge.telemetry.records import CutDecided, EntriesLookedUp, Flagged, MatchedLate
@@ -96,6 +97,43 @@ async def test_the_bank_and_the_policy_say_what_follows(
             [] if follows is None else [follows]
         )
         assert not bench.recorded.of(CutDecided)
+
+
+@pytest.mark.parametrize("opinion", [BankPurpose.COUNT, BankPurpose.VIOLATING])
+async def test_who_is_gone_is_not_on_record_for_what_may_only_count(
+    tmp_path: Path, opinion: BankPurpose
+) -> None:
+    benign = opinion is BankPurpose.VIOLATING  # the guards find most of the entry in a benign bank
+    async with gate_without_workers(tmp_path, Policy(mode=Mode.ENFORCE)) as bench:
+        live, gone = [await bench.watched(name, name, name) for name in "ab"]
+        for stream_id in (live, gone):
+            shows(bench, stream_id, 5, 6, 7)
+        bench.gate.router.ends.forget(bench.gate.registry.get(gone), EndReason.PUBLISHER_GONE)
+        if benign:
+            ours = Bank.create(bench.gate.settings.bank_copies / "ours", BankInfo(opinion=BankPurpose.BENIGN))
+            ours.add_footage([film(range(0, 125))])
+        bank_the_film(bench, opinion)
+        await bench.gate.retro_match.look_up()
+        late = {record.stream_id: record.action for record in bench.recorded.of(MatchedLate)}
+        assert late == {live: Action.PASS, gone: Action.PASS}
+        assert not bench.recorded.of(Flagged)
+        assert not bench.recorded.of(CutDecided)
+        assert not bench.ledger.incidents()
+
+
+async def test_a_counted_frame_as_shown_hides_no_variant_that_cuts(tmp_path: Path) -> None:
+    async with gate_without_workers(tmp_path, Policy(mode=Mode.ENFORCE)) as bench:
+        stream_id = await bench.watched()
+        shows(bench, stream_id, 1, 2, 3)
+        copies = bench.gate.settings.bank_copies
+        bank_the_film(bench, BankPurpose.COUNT, "lent")
+        whole = film()
+        cropped = tuple(replace(run, variant=Variant.CROP_20) for run in whole.hashes)
+        Bank.create(copies / "known").add_footage([replace(whole, hashes=cropped)])
+        await bench.gate.retro_match.look_up()
+        await bench.until(lambda: bench.recorded.of(CutDecided))
+        actions = [(record.bank, record.action) for record in bench.recorded.of(MatchedLate)]
+        assert actions == [("lent", Action.PASS), ("known", Action.CUT)]
 
 
 async def test_whatever_changes_the_banks_of_the_gate_is_looked_up_and_what_it_had_before_is_not(
