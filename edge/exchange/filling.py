@@ -178,6 +178,7 @@ class Filler:
             existing=Existing.REPLACE,
             checkpoints=lambda: {self._key: checkpoint},
             stage=_Sweep(bank.path),
+            by=_source(self._definition.name),
         )
         so_far = self.updated
         self.updated = Updated(

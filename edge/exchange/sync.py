@@ -95,17 +95,18 @@ def run_exchange(
             mirror.close()
 
 
-def remove_exchange(folder: Path, definition: Definition, *, keep_entries: bool) -> int:
+def remove_exchange(folder: Path, definition: Definition, *, keep_entries: bool, by: str = "") -> int:
     """Withdraws the entries of an exchange, and forgets it. Returns how many entries were withdrawn.
 
-    Its banks stay. Raises Conflict while it is being run, BankError and OSError.
+    Its banks stay. ``by`` is who does it, for the record. Raises Conflict while it is being run, BankError
+    and OSError.
     """
     with alone(folder, definition.name):
         removed = 0
         for path in [] if keep_entries else banks_of(folder, definition.name):
             entries = Bank.open(path, verify=False).entries()
             changes = (Withdrawal(entry.id) for entry, _ in entries)
-            removed += Bank.open(path, verify=False).update(changes).removed
+            removed += Bank.open(path, verify=False).update(changes, by=by).removed
         for part in parts_of(mirror_path(folder, definition.name)):
             part.unlink(missing_ok=True)
         exchange_path(folder / definition.name).unlink(missing_ok=True)

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from edge.cli.bank import app
 from edge.match import Bank, Matcher, frames_of
+from edge.match.bank.manifest import CHANGED_BY
 from edge.match.bank.verified_copies import Extent, refresh_copies
 from edge.reasons import AlarmReason
 
@@ -168,6 +169,29 @@ def test_entries_are_switched_off_and_on_and_taken_out(tmp_path: Path) -> None:
     assert run("compact", bank)["bytes_after"] == 0
     result = runner.invoke(app, ["remove", "one", "--bank", str(bank)])
     assert (result.exit_code, "no entry of bank known" in result.stderr) == (1, True)
+
+
+def test_who_changes_a_bank_is_on_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gate of a fleet tells the others whom."""
+    bank = tmp_path / "banks" / "known"
+
+    def by() -> str:
+        return Bank.open(bank).manifest.checkpoints[CHANGED_BY]
+
+    video = make_video(tmp_path / "one.mp4")
+    run("add", video, "--bank", bank, "--id", "one", "--by", "anna")
+    assert by() == "anna"
+    run("quarantine", "one", "--bank", bank, "--by", "berta")
+    assert by() == "berta"
+    hashes = tmp_path / "list.pdq"
+    hashes.write_text("0f" * 32 + "\n")
+    run("import", hashes, "--bank", bank, "--format", "pdq", "--by", "carla")
+    assert by() == "carla"
+    run("set", bank, "--severity", "low", "--by", "dora")
+    assert by() == "dora"
+    monkeypatch.setenv("LOGNAME", "eva")
+    run("remove", "one", "--bank", bank)
+    assert by() == "eva"
 
 
 def test_a_damaged_bank_fails_verification(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from rich.progress import Progress
 
 from edge.cli.bank.options import (
     BankOption,
+    ByOption,
     LabelOption,
     OpinionOption,
     SeverityOption,
@@ -19,6 +20,7 @@ from edge.cli.bank.options import (
     open_or_create,
     progress,
     say_size,
+    who,
 )
 from edge.cli.left_out import print_left_out
 from edge.cli.output import JsonOption, print_json, print_table, reports_errors, stderr
@@ -76,6 +78,7 @@ def add(
             "is installed).",
         ),
     ] = None,
+    by: ByOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Fingerprint known footage and add it to a bank. A missing bank is made.
@@ -108,7 +111,7 @@ def add(
         def add_all(taken: list[_Taken]) -> None:
             if taken:
                 with open_or_create(bank, label, severity, opinion) as target:
-                    target.add_footage([item for item, _ in taken])
+                    target.add_footage([item for item, _ in taken], who(by))
                 added.extend(row for _, row in taken)
 
         add_all([take(path) for path in named])
@@ -166,6 +169,7 @@ def import_(
             "--resume", help="Continue an interrupted import, or import only what the file gained since."
         ),
     ] = False,
+    by: ByOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Import a hash list, whole or not at all.
@@ -206,7 +210,9 @@ def import_(
                 return changes.checkpoints | stage.checkpoints | said
 
             try:
-                updated = target.update(changes, existing=existing, checkpoints=checkpoints, stage=stage)
+                updated = target.update(
+                    changes, existing=existing, checkpoints=checkpoints, stage=stage, by=who(by)
+                )
             except BaseException:
                 if (kept := stage.kept) is not None:
                     stderr.print(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,14 +10,13 @@ from typing import Annotated, Any
 
 import typer
 
-from edge.cli.bank.options import BankArgument, BankOption, progress
+from edge.cli.bank.options import BankArgument, BankOption, ByOption, progress, who
 from edge.cli.output import JsonOption, print_json, print_line, print_table, reports_errors
 from edge.errors import LimitExceeded, NotFound
 from edge.match import Bank, BankPurpose, BankSeverity, bank_info, bank_path
 from edge.match.bank.mark_notes import MAX_REASON, MarkNote
 
 ReasonOption = Annotated[str, typer.Option(help="Why, kept beside the bank and shown to people.")]
-ByOption = Annotated[str, typer.Option(help="Who does it (default: your login name).")]
 EntriesArgument = Annotated[list[str], typer.Argument(help="Ids of entries.", metavar="ENTRY...")]
 
 
@@ -52,7 +49,9 @@ MARKS = {
         "Let quarantined entries cut again.",
         lambda bank, ids, note: bank.set_quarantined(ids, False, note),
     ),
-    "remove": _Mark("removed", "Take entries out of a bank.", lambda bank, ids, note: bank.remove(ids)),
+    "remove": _Mark(
+        "removed", "Take entries out of a bank.", lambda bank, ids, note: bank.remove(ids, note.by)
+    ),
 }
 
 
@@ -60,14 +59,7 @@ def mark_note(reason: str, by: str) -> MarkNote:
     """Raises LimitExceeded for a reason that is too long."""
     if len(reason) > MAX_REASON:
         raise LimitExceeded("--reason", MAX_REASON, len(reason), "characters")
-    return MarkNote(by=by[:128] or _login(), reason=reason, wall_ms=time.time_ns() // 1_000_000)
-
-
-def _login() -> str:
-    try:
-        return getpass.getuser()[:128]
-    except (KeyError, OSError):  # a user without a name
-        return str(os.getuid())
+    return MarkNote(by=who(by), reason=reason, wall_ms=time.time_ns() // 1_000_000)
 
 
 def marking(mark: _Mark) -> Callable[..., None]:

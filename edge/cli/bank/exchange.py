@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from edge.cli.bank.edit import mark_note
+from edge.cli.bank.options import who
 from edge.cli.output import JsonOption, print_json, print_line, print_table, reports_errors, stderr, when
 from edge.clock import SystemClock
 from edge.errors import GateError, InvalidInput
@@ -319,7 +321,7 @@ def _switch(exchange: Path, on: bool, banks: bool, as_json: bool) -> None:
     switched = []
     for path in banks_of(exchange.parent, definition.name) if banks else ():
         bank = Bank.open(path, verify=False)
-        bank.change(bank.info.model_copy(update={"enabled": on}))
+        bank.change(bank.info.model_copy(update={"enabled": on}), mark_note("", ""))
         switched.append(bank.name)
     if as_json:
         print_json({"exchange": definition.name, "enabled": on, "banks": switched})
@@ -343,7 +345,7 @@ def remove(
     `bank accept --help` says how to delete a bank.
     """
     definition = read_definition(exchange)
-    removed = remove_exchange(exchange.parent, definition, keep_entries=keep_entries)
+    removed = remove_exchange(exchange.parent, definition, keep_entries=keep_entries, by=who(""))
     if as_json:
         print_json({"exchange": definition.name, "removed": removed})
     else:

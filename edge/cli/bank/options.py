@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +25,19 @@ SeverityOption = Annotated[
 OpinionOption = Annotated[
     BankPurpose | None, typer.Option(help="Purpose of a bank that this call makes (default: violating).")
 ]
+ByOption = Annotated[str, typer.Option(help="Who does it (default: your login name).")]
+
+
+def who(by: str) -> str:
+    """Returns who runs the command, for the record: as they say, or by their login name."""
+    return by[:128] or _login()
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()[:128]
+    except (KeyError, OSError):  # a user without a name
+        return str(os.getuid())
 
 
 @contextmanager

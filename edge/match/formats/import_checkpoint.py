@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from edge.errors import BankError
 from edge.match.bank.array_file import replace_file
 from edge.match.bank.bank_update import Existing, Staged, Updated
-from edge.match.bank.manifest import MAX_SEGMENTS, SUFFIX, Ids, SegmentName, read_manifest
+from edge.match.bank.manifest import LOCAL_CHECKPOINT, MAX_SEGMENTS, SUFFIX, Ids, SegmentName, read_manifest
 from edge.match.bank.segment import Segment, open_segment
 from edge.match.formats.hash_lists import Import
 from edge.match.formats.resumable_lines import Cursor
@@ -182,8 +182,9 @@ def remove_strays(bank: Path, kept: Collection[str] = ()) -> None:
 
 
 def feed_checkpoints(checkpoints: Mapping[str, str]) -> dict[str, str]:
-    """Returns a bank's checkpoints of feeds, without those of files."""
-    return {name: value for name, value in checkpoints.items() if not name.startswith(_CURSOR)}
+    """Returns a bank's checkpoints of feeds, without those of files and what a gate keeps for itself."""
+    own = (_CURSOR, LOCAL_CHECKPOINT)
+    return {name: value for name, value in checkpoints.items() if not name.startswith(own)}
 
 
 class _Prefix:
