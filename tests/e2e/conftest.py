@@ -32,7 +32,7 @@ def pattern(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def programme(pattern: Path) -> Path:
+def known_programme(pattern: Path) -> Path:
     """The pattern for five minutes. The test is over before."""
     path = pattern.with_suffix(".flv")
     _ffmpeg("-stream_loop", "74", "-i", str(pattern), "-c", "copy", str(path))

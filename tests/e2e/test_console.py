@@ -21,11 +21,11 @@ PAGES = ("queue", "live", "incidents", "blocks", "strikes", "appeals", "audit", 
 
 
 def test_from_the_flag_to_the_cut_to_live_again(
-    gate: GateProcess, programme: Path, page: Any, publish: Callable[[str, Path], Publisher]
+    gate: GateProcess, known_programme: Path, page: Any, publish: Callable[[str, Path], Publisher]
 ) -> None:
     with IngestProcess(gate.grpc) as ingest:
         url = f"rtmp://{ingest.wait_for('ready')['rtmp']}/live/cam?user=u42&key=sek"
-        publish(url, programme)
+        publish(url, known_programme)
         first = ingest.wait_for("admitted", broadcaster="u42")
         # The incident comes to the open page by itself.
         page.wait_for_selector("li.job.selected:has-text('u42')")
@@ -82,7 +82,7 @@ def test_from_the_flag_to_the_cut_to_live_again(
         page.keyboard.press("Enter")
         page.wait_for_selector("text=The strike is given")
         ingest.wait_for("closed", stream_id=first["stream_id"], reason="cut")
-        publish(url, programme)
+        publish(url, known_programme)
         assert ingest.wait_for("refused", broadcaster="u42")["reason"] == "blocked"
 
         page.goto(f"http://{gate.http}/console/blocks")
@@ -100,7 +100,7 @@ def test_from_the_flag_to_the_cut_to_live_again(
         page.goto(incident)
         page.wait_for_selector(".chip:has-text('overturned')")
         ingest.events.clear()
-        publish(url, programme)
+        publish(url, known_programme)
         assert ingest.wait_for("admitted", broadcaster="u42")["stream_id"] != first["stream_id"]
 
         page.click("text=Sign out")

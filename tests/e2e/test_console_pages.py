@@ -81,12 +81,12 @@ def test_banks_policy_blocks_and_report(gate: GateProcess, page: Any) -> None:
 
 
 def test_cut_and_block_from_the_page_of_a_stream(
-    gate: GateProcess, programme: Path, page: Any, publish: Callable[[str, Path], Publisher]
+    gate: GateProcess, known_programme: Path, page: Any, publish: Callable[[str, Path], Publisher]
 ) -> None:
     with IngestProcess(gate.grpc) as ingest:
         rtmp = ingest.wait_for("ready")["rtmp"]
         for broadcaster, key, reason in (("u1", "x", "cut"), ("u2", "v", "cut")):
-            publish(f"rtmp://{rtmp}/live/{broadcaster}?user={broadcaster}&key=sek", programme)
+            publish(f"rtmp://{rtmp}/live/{broadcaster}?user={broadcaster}&key=sek", known_programme)
             stream = ingest.wait_for("admitted", broadcaster=broadcaster)["stream_id"]
             page.goto(f"http://{gate.http}/console/live/{stream}")
             page.wait_for_selector("#show")
@@ -94,7 +94,7 @@ def test_cut_and_block_from_the_page_of_a_stream(
             page.wait_for_selector("dialog[open] [autofocus]:focus")
             page.keyboard.press("Enter")
             ingest.wait_for("closed", stream_id=stream, reason=reason)
-            publish(f"rtmp://{rtmp}/live/{broadcaster}?user={broadcaster}&key=sek", programme)
+            publish(f"rtmp://{rtmp}/live/{broadcaster}?user={broadcaster}&key=sek", known_programme)
             assert ingest.wait_for("refused", broadcaster=broadcaster)["reason"] == "blocked"
         page.goto(f"http://{gate.http}/console/blocks")
         for broadcaster in ("u1", "u2"):
