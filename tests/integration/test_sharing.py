@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sqlite3
 from pathlib import Path
@@ -94,8 +95,7 @@ def until_shown(
     gate: RunningGate, broadcaster: str, footage: Footage, *, matches: bool
 ) -> list[gate_pb2.Verdict]:
     """Shows footage again and again, until the workers have read what the banks are now."""
-    for number in range(20):
-        said = shown(gate, f"{broadcaster}{number}", footage)
-        if bool(said) is matches:
-            return said
-    raise AssertionError(f"the gate still says {said} of {broadcaster}")
+    numbers = itertools.count()
+    return until(
+        lambda: shown(gate, f"{broadcaster}{next(numbers)}", footage), lambda said: bool(said) is matches
+    )
