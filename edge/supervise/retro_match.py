@@ -22,7 +22,7 @@ import structlog
 from edge.background import BackgroundTasks
 from edge.contract.gate import signal_to_proto
 from edge.decide import match_action
-from edge.domain import INCIDENT_BANK, Action, SignalSource, Verdict
+from edge.domain import INCIDENT_BANK, Action, Incident, SignalSource, Verdict
 from edge.errors import GateError
 from edge.match import BankPurpose, BankSet, RecentFootage
 from edge.match.bank.bank_set import stamp_of
@@ -172,6 +172,7 @@ class RetroMatch:
         )
         streams = self._streams()
         unchanged = tuple(each for new in news if len((each := new.unchanged).positions))
+        banked_of = await self._banked_of(news)
         acted: dict[int, int] = {}
         for part in (unchanged, news) if _hashes(unchanged) < _hashes(news) else (unchanged,):
             wanted = {
@@ -181,6 +182,8 @@ class RetroMatch:
                 return
             for match in await self._find(part, wanted):
                 strength = STRENGTH[match.signal.at_most]
+                if match.signal.bank == INCIDENT_BANK and banked_of.get(match.signal.entry) == match.stream:
+                    continue  # a person has decided on this very footage of this stream
                 if strength > acted.get(match.stream, -1):
                     acted[match.stream] = strength
                     self._act(*streams[match.stream], match)
@@ -221,15 +224,25 @@ class RetroMatch:
 
     async def _calm_parts(self, news: Sequence[NewEntries]) -> dict[str, CalmPart]:
         """Where entries are from that bear the id of an incident of ours. Our own bank has none of it."""
-        ids = await self._call(_incident_ids, news)
         found = {}
-        for incident_id in ids:
+        for incident in await self._incidents([new for new in news if new.bank.bank.name != INCIDENT_BANK]):
+            begin_ms = incident.verdict.begin_pts_ms
+            if begin_ms is not None:
+                tag = int(stream_tag(incident.stream_id))
+                found[incident.id] = CalmPart(tag, begin_ms - MOST_UNSEEN_MS)
+        return found
+
+    async def _banked_of(self, news: Sequence[NewEntries]) -> dict[str | None, int]:
+        """The streams, by tag, of which new entries of our own bank are."""
+        own = [new for new in news if new.bank.bank.name == INCIDENT_BANK]
+        return {each.id: int(stream_tag(each.stream_id)) for each in await self._incidents(own)}
+
+    async def _incidents(self, news: Sequence[NewEntries]) -> list[Incident]:
+        """The incidents whose ids new entries bear."""
+        found = []
+        for incident_id in await self._call(_incident_ids, news):
             with suppress(GateError):
-                incident = await self._context.executor.call(self._context.ledger.incident, incident_id)
-                begin_ms = incident.verdict.begin_pts_ms
-                if begin_ms is not None:
-                    tag = int(stream_tag(incident.stream_id))
-                    found[incident_id] = CalmPart(tag, begin_ms - MOST_UNSEEN_MS)
+                found.append(await self._context.executor.call(self._context.ledger.incident, incident_id))
         return found
 
     def _streams(self) -> dict[int, tuple[LiveStream | PastStream, MatchPolicy]]:
@@ -330,7 +343,7 @@ def _digest(new: NewEntries) -> str:
 def _incident_ids(news: Sequence[NewEntries]) -> list[str]:
     found: list[str] = []
     for new in news:
-        if new.bank.bank.name == INCIDENT_BANK or len(new.positions) > _MOST_NAMED:
+        if len(new.positions) > _MOST_NAMED:
             continue
         segment = new.bank.bank.segments[new.segment]
         ids = {r.entry.id for position in new.positions for r in segment.references(int(position))}

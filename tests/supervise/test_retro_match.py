@@ -9,7 +9,7 @@ import pytest
 
 from edge.background import BackgroundTasks
 from edge.contract.gen import gate_pb2, worker_pb2
-from edge.domain import Action, StreamId
+from edge.domain import INCIDENT_BANK, Action, StreamId
 from edge.match import Bank, BankInfo, BankPurpose, Variant
 from edge.policy import MatchPolicy, Mode, Policy
 from edge.reasons import EndReason, VerdictReason
@@ -155,3 +155,21 @@ async def test_whatever_changes_the_banks_of_the_gate_is_looked_up_and_what_it_h
             assert record.bank == "known"
         finally:
             tasks.cancel()
+
+
+async def test_the_stream_of_an_incident_is_not_cut_for_what_a_person_let_pass(tmp_path: Path) -> None:
+    async with gate_without_workers(tmp_path, Policy(mode=Mode.ENFORCE)) as bench:
+        own, other = [await bench.watched(name, name, name) for name in "ab"]
+        for stream_id in (own, other):
+            shows(bench, stream_id, 1, 2, 3)
+        verdict = gate_pb2.Verdict(action=gate_pb2.ACTION_FLAG, category="fight", reason="detector")
+        judged = worker_pb2.Judged(stream_id=own, verdict=verdict)
+        bench.gate._worker_events.on_worker_event(worker_pb2.FromWorker(judged=judged))
+        await bench.until(lambda: bench.ledger.incidents())
+        [incident] = bench.ledger.incidents()
+        bank = Bank.create(bench.gate.settings.bank_copies / INCIDENT_BANK)
+        bank.add_footage([film(name=incident.id)])
+        await bench.gate.retro_match.look_up()
+        await bench.until(lambda: bench.recorded.of(CutDecided))
+        assert [record.stream_id for record in bench.recorded.of(CutDecided)] == [other]
+        assert [record.stream_id for record in bench.recorded.of(MatchedLate)] == [other]
