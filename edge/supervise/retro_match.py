@@ -2,7 +2,7 @@
 
 Workers look at frames that come. Who showed a new entry minutes ago would escape. So whatever changed the
 banks, what is new in their verified copies is looked up at once in the memory of recent frames: first the
-frames as they were shown, then their variants. It runs in a thread of low priority.
+frames as they were shown, then their variants. Large additions wait for what judges live streams.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ from edge.telemetry.records import GATE, EntriesLookedUp, EntryHeld, MatchedLate
 
 MOST_HASHES: Final = 1 << 20
 """Most new hashes of one change that are looked up, those of the smallest additions first."""
+_URGENT_HASHES: Final = 20_000
+"""Most new hashes that are looked up at the priority of everything else: those of some clips."""
 _NICENESS: Final = 10
 _JUDGE_S: Final = 60.0
 _MOST_NAMED: Final = 100_000
@@ -88,7 +90,7 @@ class RetroMatch:
         self._known = BankSet()
         self._again: set[str] = set()
         self._wake = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, "retro-match", _give_way)
+        self._thread = _thread()
 
     async def start(self, tasks: BackgroundTasks) -> None:
         """Takes the banks as an earlier run has left their copies. What is new since then is looked up."""
@@ -164,6 +166,17 @@ class RetroMatch:
         again, self._again = self._again, set()
         known = replace(self._known, banks=tuple(b for b in self._known.banks if b.bank.name not in again))
         self._known, (news, later) = await self._call(_read, self._known, known, self._copies)
+        if _hashes(news) + _hashes(later) <= _URGENT_HASHES:
+            await self._look_up(news, later)
+            return
+        await self._call(_give_way)
+        try:
+            await self._look_up(news, later)
+        finally:  # a thread that has given way cannot go back
+            self._thread.shutdown(wait=False)
+            self._thread = _thread()
+
+    async def _look_up(self, news: tuple[NewEntries, ...], later: tuple[NewEntries, ...]) -> None:
         await self._check(news, {_digest(new) for new in later})
         for new in later:  # it takes long, and what is found live is flagged meanwhile
             await self._check((new,), {_digest(new) for new in later[later.index(new) + 1 :]})
@@ -367,6 +380,10 @@ def _looked_up(
 
 def _hashes(news: Iterable[NewEntries]) -> int:
     return sum(len(new.positions) for new in news)
+
+
+def _thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "retro-match")
 
 
 def _give_way() -> None:

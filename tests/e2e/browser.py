@@ -11,6 +11,8 @@ from edge.gate_process import GateProcess
 from tests.conftest import require
 
 AXE = "axe-core@4.14.1"
+PHONE = {"width": 360, "height": 740}
+DESKTOP = {"width": 1280, "height": 720}
 MODULES = Path(__file__).resolve().parents[2] / ".venv" / "axe-core"
 
 
@@ -35,7 +37,8 @@ def until(page: Any, expression: str) -> None:
 
 
 def accessible(page: Any, gate: GateProcess, *urls: str) -> None:
-    """axe-core finds nothing on these pages, in either language, dark and light."""
+    """axe-core finds nothing on these pages, in either language, dark and light, and nobody has to scroll
+    them sideways, on a desktop or a phone."""
     require(shutil.which("npm") is not None, "npm")
     axe = install_package(AXE, MODULES) / "node_modules" / "axe-core" / "axe.min.js"
     source = axe.read_text(encoding="utf-8")
@@ -44,8 +47,14 @@ def accessible(page: Any, gate: GateProcess, *urls: str) -> None:
         page.emulate_media(color_scheme=scheme)
         page.goto(f"http://{gate.http}/console/language/{language}")
         for url in urls:
+            page.set_viewport_size(DESKTOP)
             page.goto(url)
             page.evaluate(source)
             violations = page.evaluate("axe.run().then(found => found.violations)")
             found += [f"{language} {url}: {one['id']}: {one['nodes'][0]['html']}" for one in violations]
+            for size in (DESKTOP, PHONE):
+                page.set_viewport_size(size)
+                width = page.evaluate("document.scrollingElement.scrollWidth")
+                found += [f"{language} {url}: {width} wide at {size['width']}"] * (width > size["width"])
+    page.set_viewport_size(DESKTOP)
     assert found == []

@@ -130,9 +130,10 @@ def test_what_a_reviewer_names_is_known_but_for_what_others_showed_and_blocks_pr
     banking = confirmed(gate, incident.id, stretch=asked).banking
     assert banking.state == operator_pb2.BANKING_STATE_BANKED
     assert banking.left_out.seen_elsewhere > 0
-    for number in range(20):  # until the workers have the bank
-        if said := shown(gate, f"carla{number}", footage):
+    for number in range(20):  # until the workers have the bank, and its new entry is checked
+        said = [each for each in shown(gate, f"carla{number}", footage) if each.action == gate_pb2.ACTION_CUT]
+        if said:
             break
     (cut,) = said
-    assert (cut.action, cut.reason) == (gate_pb2.ACTION_CUT, "match")
+    assert cut.reason == "match"
     assert cut.blocked_provisionally
