@@ -41,6 +41,7 @@ from edge.supervise.entry_guards import EntryGuards, entry_source
 from edge.supervise.live_stream import LiveStream
 from edge.supervise.past_streams import PastStream
 from edge.telemetry.records import GATE, EntriesLookedUp, EntryHeld, MatchedLate, SourceDemoted
+from edge.turns import in_turns
 
 MOST_HASHES: Final = 1 << 20
 """Most new hashes of one change that are looked up, those of the smallest additions first."""
@@ -183,7 +184,9 @@ class RetroMatch:
         news = tuple(
             replace(new, bank=bank) for new in news if (bank := self._known.bank(new.bank.bank.name))
         )
-        streams = self._streams()
+        if not news:
+            return
+        streams = await self._streams()
         unchanged = tuple(each for new in news if len((each := new.unchanged).positions))
         banked_of = await self._banked_of(news)
         acted: dict[int, int] = {}
@@ -207,7 +210,7 @@ class RetroMatch:
         if news or waits:
             calm_parts = await self._calm_parts(news)
             found = await self._call(
-                self._guards.check, self._known, news, self._weights(), calm_parts, waits, now
+                self._guards.check, self._known, news, await self._weights(), calm_parts, waits, now
             )
             for (bank, entry), finding in found.items():
                 limit = context.policy.guards.seen_streams
@@ -223,11 +226,11 @@ class RetroMatch:
             self._known, _ = await self._call(_read, self._known, self._known, self._copies)
             self._reload()
 
-    def _weights(self) -> dict[int, float]:
+    async def _weights(self) -> dict[int, float]:
         """How much each stream counts, by its tag."""
         context = self._context
         found = {}
-        for stream in (*context.registry, *context.past):
+        async for stream in in_turns((*context.registry, *context.past)):
             clean_ms = (
                 stream.clean_ms if isinstance(stream, PastStream) else context.clean.clean_ms(stream.publish)
             )
@@ -258,12 +261,12 @@ class RetroMatch:
                 found.append(await self._context.executor.call(self._context.ledger.incident, incident_id))
         return found
 
-    def _streams(self) -> dict[int, tuple[LiveStream | PastStream, MatchPolicy]]:
+    async def _streams(self) -> dict[int, tuple[LiveStream | PastStream, MatchPolicy]]:
         """The streams that the policy wants looked at, by their tags."""
         context = self._context
         now = context.clock.wall_ms()
         found: dict[int, tuple[LiveStream | PastStream, MatchPolicy]] = {}
-        for stream in (*context.registry, *context.past):
+        async for stream in in_turns((*context.registry, *context.past)):
             policy = context.in_force.for_publish(stream.publish).match
             over = isinstance(stream, PastStream) and stream.ended_wall_ms < now - policy.look_back_ms
             cutting = isinstance(stream, LiveStream) and stream.cutting

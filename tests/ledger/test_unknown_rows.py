@@ -56,9 +56,12 @@ ODD: tuple[Any, ...] = (
     PERMANENT_MS + 1,
     -(2**62),
 )
+TABLES = ("incidents", "strikes", "blocks", "appeals", "policies", "audit")
+"""Those whose rows decide. ``tests/fleet_banks`` has what a newer gate says of banks."""
 CELLS = [
     (table.name, column.name)
     for table in metadata.sorted_tables
+    if table.name in TABLES
     for column in table.columns
     if not column.primary_key  # a row with another key is another row
 ]
