@@ -32,6 +32,14 @@ def pattern(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def still(pattern: Path) -> Path:
+    """One frame of it."""
+    path = pattern.with_name("still.png")
+    _ffmpeg("-ss", "2", "-i", str(pattern), "-frames:v", "1", str(path))
+    return path
+
+
+@pytest.fixture(scope="module")
 def known_programme(pattern: Path) -> Path:
     """The pattern for five minutes. The test is over before."""
     path = pattern.with_suffix(".flv")

@@ -29,7 +29,7 @@ PAGES = (
 )
 
 
-def test_banks_policy_blocks_crises_and_report(gate: GateProcess, pattern: Path, page: Any) -> None:
+def test_banks_policy_blocks_crises_and_report(gate: GateProcess, still: Path, page: Any) -> None:
     root = f"http://{gate.http}/console"
     page.goto(f"{root}/banks")
     page.click("th a:has-text('review')")
@@ -73,12 +73,12 @@ def test_banks_policy_blocks_crises_and_report(gate: GateProcess, pattern: Path,
     page.click("details.add button.danger")
     page.wait_for_selector("p.crisis:has-text('Crisis drill-1 is in force.')")
     page.goto(f"{root}/crises/drill-1")
-    page.set_input_files("input#files", str(pattern))
-    page.wait_for_selector(".give li:has-text('pattern.mp4: known')")
+    page.set_input_files("input#files", str(still))
+    page.wait_for_selector(".give li:has-text('still.png: known')")
     page.click("summary:text-is('End the crisis')")
     page.click("details.add button.danger")
     page.wait_for_selector(".chip:text-is('ended')")
-    page.wait_for_selector("td:has-text('pattern.mp4')")
+    page.wait_for_selector("td:has-text('still.png')")
 
     page.goto(f"{root}/report")
     with page.expect_download() as download:

@@ -72,10 +72,12 @@ def test_calm_then_violent_is_admitted_cut_and_kept_out(
     viewers = tmp_path / "{name}.flv"
     with IngestProcess(gate.grpc, "--relay", str(viewers), "--hold-back") as ingest:
         url = f"rtmp://{ingest.wait_for('ready')['rtmp']}/live/cam?user=u42&key=sek"
-        for _ in range(3):  # Retried, since a busy machine may shed the samples that the cut needs.
+        for _ in range(3):  # An encoder comes again where a busy machine answers or judges too late.
             publisher = publish(url, programme)
-            if publisher.wait(PATIENCE_S) != 0:
+            publisher.wait(PATIENCE_S)
+            if ingest.wait_for("closed")["reason"] == "cut":
                 break
+            ingest.events.clear()
 
         cut = ingest.wait_for("judged", action="cut")
         admitted = ingest.wait_for("admitted", stream_id=cut["stream_id"])
