@@ -53,9 +53,9 @@ def shown(gate: RunningGate, broadcaster: str, footage: Footage) -> list[gate_pb
 def until_looked_at(gate: RunningGate, broadcaster: str, footage: Footage) -> None:
     """Shows footage again and again: a busy machine does not look at each short stream."""
     before = metric(gate.process, "edge_samples_judged")
-    for number in range(20):
+    for number in range(60):
         assert shown(gate, f"{broadcaster}{number}", footage) == []
-        if metric(gate.process, "edge_samples_judged") >= before + 4:
+        if metric(gate.process, "edge_samples_judged") >= before + 10:
             return
     raise AssertionError(f"the gate looked at too little of {broadcaster}")
 
