@@ -66,6 +66,7 @@ LAYERS = (
     "edge.background",
     "edge.turns",  # of the event loop
     "edge.backoff",
+    "edge.own_process",
     "edge.reopenings",
     "edge.section",
     "edge.reasons",  # the words that say why

@@ -58,9 +58,8 @@ class Definition(BaseModel):
         try:
             options: KindOptions = self.kind_record.options.model_validate(self.options)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise InvalidInput(f"option {where}", first["msg"].removeprefix("Value error, ")) from None
+            where, problem = _first(error)
+            raise InvalidInput(f"option {where}", problem.removeprefix("Value error, ")) from None
         return options
 
     @property
@@ -83,8 +82,8 @@ def read_definition(path: Path) -> Definition:
     try:
         found = Definition.model_validate_json(content)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise ConfigError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        where, problem = _first(error)
+        raise ConfigError(f"{path}: {where}: {problem}") from None
     if found.name != path.name.removesuffix(SUFFIX):
         raise ConfigError(f"{path}: is the exchange {found.name!r}; add it anew to rename it")
     return found
@@ -95,8 +94,8 @@ def make_definition(**fields: object) -> Definition:
     try:
         made = Definition.model_validate(fields)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise InvalidInput(f"exchange.{'.'.join(map(str, first['loc']))}", first["msg"]) from None
+        where, problem = _first(error)
+        raise InvalidInput(f"exchange.{where}", problem) from None
     made.kind_options()
     kind = made.kind_record
     if made.credentials is None and kind.needs_credentials:
@@ -104,6 +103,12 @@ def make_definition(**fields: object) -> Definition:
     if made.credentials is not None and not kind.credentials:
         raise InvalidInput("credentials", f"{kind.name} has none")
     return made
+
+
+def _first(error: ValidationError) -> tuple[str, str]:
+    """Place and message of the first error."""
+    first = error.errors(include_url=False)[0]
+    return ".".join(map(str, first["loc"])), first["msg"]
 
 
 def write_definition(folder: Path, definition: Definition, *, new: bool = False) -> Path:

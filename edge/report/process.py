@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import json
 import os
@@ -14,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from edge.errors import GateError, LedgerUnavailable
 from edge.ledger.snapshot import snapshot
+from edge.own_process import run_module
 from edge.report.gather import gather
 from edge.report.report import Report
 
@@ -27,27 +27,18 @@ async def gathered(ledger: str | Path, since_ms: int, until_ms: int, made_ms: in
     """The report of a period. Raises LedgerUnavailable when it cannot be made now."""
     # The URL may hold a password, so it goes through a pipe.
     asked = json.dumps({"ledger": str(ledger), "since": since_ms, "until": until_ms, "made": made_ms})
-    pipe = asyncio.subprocess.PIPE
     try:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "edge.report.process", stdin=pipe, stdout=pipe, stderr=pipe
-        )
-    except OSError as error:
-        raise LedgerUnavailable(f"no process for the report can be started: {error}") from None
-    try:
-        said, wrong = await asyncio.wait_for(process.communicate(asked.encode()), _LONGEST_S)
+        ended = await run_module("edge.report.process", given=asked.encode(), longest_s=_LONGEST_S)
     except TimeoutError:
         raise LedgerUnavailable(
             f"the report took over {_LONGEST_S:.0f} s: ask for a shorter period"
         ) from None
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+    except OSError as error:
+        raise LedgerUnavailable(f"no process for the report can be started: {error}") from None
     try:
-        return _REPORT.validate_json(said)
+        return _REPORT.validate_json(ended.said)
     except ValidationError:
-        raise LedgerUnavailable(wrong.decode(errors="replace")[-_ERROR_CHARS:].strip()) from None
+        raise LedgerUnavailable(ended.wrong.decode(errors="replace")[-_ERROR_CHARS:].strip()) from None
 
 
 def main() -> None:

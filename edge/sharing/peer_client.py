@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 
 import grpc
 
+from edge.backoff import backoff_ms
 from edge.contract.gen import share_pb2, share_pb2_grpc
 from edge.contract.trailing import REASON
 from edge.errors import ConfigError, ExchangeFailed, InvalidInput
@@ -30,7 +31,7 @@ MAX_CHECKPOINT: Final = 128
 ANSWER_S: Final = 60.0
 """Longest time of one answer, from the call to its last byte."""
 _TRIES: Final = 4
-_FIRST_PAUSE_S: Final = 1.0
+_FIRST_PAUSE_MS, _MOST_PAUSE_MS = 1_000, 4_000
 _ORIGIN: Final = 64
 _OPTIONS: Final = [
     ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
@@ -161,7 +162,7 @@ class PeerClient:
                 known = any(name == REASON for name, _ in failed.trailing_metadata() or ())
                 if code is not grpc.StatusCode.UNAVAILABLE or attempt == _TRIES:
                     raise ExchangeFailed(f"{self.place}: {_meaning(code, details, known)}") from None
-            self._sleep(_FIRST_PAUSE_S * 2 ** (attempt - 1))
+            self._sleep(backoff_ms(attempt, _FIRST_PAUSE_MS, _MOST_PAUSE_MS) / 1000)
         raise AssertionError("unreachable")
 
 

@@ -7,10 +7,8 @@ they shrink. So each change runs in a process of its own.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
-import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +23,7 @@ from edge.errors import BankError, GateError, InvalidInput
 from edge.match import BankPurpose, RunawayGuard
 from edge.match.bank.manifest import read_manifest
 from edge.match.bank.runaway import WINDOW_MS, Runaway
+from edge.own_process import run_module
 from edge.reasons import AlarmReason
 from edge.supervise.alarms import Alarm, Alarms
 from edge.telemetry.records import GATE, BankEntryInDoubt, BankEntryRanAway, BankingFailed, IncidentBanked
@@ -286,24 +285,8 @@ async def _run(module: str, *arguments: str) -> tuple[int, str, str]:
 
     Raises OSError where no process can be started.
     """
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        module,
-        *arguments,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
     try:
-        said, wrong = await asyncio.wait_for(process.communicate(), FINGERPRINT_S)
+        ended = await run_module(module, *arguments, longest_s=FINGERPRINT_S)
     except TimeoutError:
         return -1, f"took more than {FINGERPRINT_S:.0f} s", ""
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-    code = process.returncode if process.returncode is not None else -1
-    error = wrong.decode(errors="replace")[-500:].strip() or f"exit code {code}"
-    return code, error if code else "", said.decode(errors="replace")
+    return ended.code, ended.problem if ended.code else "", ended.said.decode(errors="replace")

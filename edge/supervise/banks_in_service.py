@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import json
 import os
-import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -22,6 +21,7 @@ from edge.backoff import backoff_ms
 from edge.clock import Clock
 from edge.config import Settings
 from edge.errors import BankError
+from edge.own_process import run_module
 from edge.reasons import AlarmReason
 from edge.supervise.alarms import Alarm, Alarms
 from edge.telemetry.records import MatchingFailed
@@ -200,31 +200,24 @@ class BanksInService:
         copied = await asyncio.to_thread(files_of, self._copies)
         if not copied and not self._files:
             return []
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "edge.match.bank.verified_copies",
-            str(self._source),
-            str(self._copies),
-            extent,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
         try:
-            said, wrong = await asyncio.wait_for(process.communicate(), _RUN_S)
+            ended = await run_module(
+                "edge.match.bank.verified_copies",
+                str(self._source),
+                str(self._copies),
+                extent,
+                longest_s=_RUN_S,
+            )
         except TimeoutError:
             raise BankError(f"checking the banks took more than {_RUN_S:.0f} s") from None
-        finally:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
         try:
-            return [Alarm(AlarmReason(one["reason"]), one["bank"], one["detail"]) for one in json.loads(said)]
+            return [
+                Alarm(AlarmReason(one["reason"]), one["bank"], one["detail"])
+                for one in json.loads(ended.said)
+            ]
         except (ValueError, TypeError, KeyError):
-            end = wrong.decode(errors="replace")[-_ERROR_CHARS:]
-            raise BankError(f"checking the banks ended with {process.returncode}: {end}") from None
+            end = ended.wrong.decode(errors="replace")[-_ERROR_CHARS:]
+            raise BankError(f"checking the banks ended with {ended.code}: {end}") from None
 
 
 def files_of(folder: Path) -> Files:

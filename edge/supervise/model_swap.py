@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import functools
 import json
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from edge.detect.default_policy import policy_for
 from edge.detect.recorded import NOT_RECORDED
 from edge.detect.store import Choice, ModelStore
 from edge.errors import ModelError
+from edge.own_process import run_module
 from edge.policy import Policy
 from edge.reasons import AlarmReason
 from edge.supervise.alarms import Alarm, Alarms
@@ -205,34 +205,16 @@ async def _cost(directory: Path, named: Path) -> float:
     Returns the median cost in milliseconds a sample, or a frame or window of audio where that costs more.
     ``named`` is the folder's name in errors. Raises ModelError.
     """
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "edge.cli",
-        "model",
-        "check",
-        str(directory),
-        "--budget-ms",
-        str(_UNBOUNDED_MS),
-        "--json",
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
+    command = "model", "check", str(directory), "--budget-ms", str(_UNBOUNDED_MS), "--json"
     try:
-        said, _ = await asyncio.wait_for(process.communicate(), _CHECK_S)
-    except BaseException as error:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-        if isinstance(error, TimeoutError):
-            raise ModelError(f"{named}: the check took longer than {_CHECK_S:g} s") from None
-        raise
+        ended = await run_module("edge.cli", *command, longest_s=_CHECK_S)
+    except TimeoutError:
+        raise ModelError(f"{named}: the check took longer than {_CHECK_S:g} s") from None
     found = {}
     with contextlib.suppress(ValueError):
-        found = json.loads(said)
+        found = json.loads(ended.said)
     if "error" in found:
         raise ModelError(str(found["error"]).replace(str(directory), str(named)))
-    if process.returncode or "models" not in found:
-        raise ModelError(f"{named}: running it brought down the check (exit code {process.returncode})")
+    if ended.code or "models" not in found:
+        raise ModelError(f"{named}: running it brought down the check (exit code {ended.code})")
     return max(float(model["ms_p50"]) for model in found["models"])

@@ -7,15 +7,14 @@ gone or an older copy. So no accident here withdraws anything elsewhere.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import sys
 from collections.abc import Iterable
 from typing import Final
 
 from edge.domain import INCIDENT_BANK
 from edge.errors import BankError, LedgerUnavailable
 from edge.match.bank.bank_set import Stamp, stamp_of
+from edge.own_process import run_module
 from edge.reasons import AlarmReason
 from edge.supervise.alarms import Alarm, Alarms
 from edge.supervise.context import Context
@@ -69,33 +68,22 @@ class SharedBanks:
         settings = self._context.settings
         held = {INCIDENT_BANK: sorted(held_back)}
         asked = json.dumps({bank: held.get(bank, []) for bank in sorted(banks)})
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "edge.sharing.share_index"),
-            *(str(settings.bank_copies), str(settings.share_logs)),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
+        folders = str(settings.bank_copies), str(settings.share_logs)
         try:
-            said, wrong = await asyncio.wait_for(process.communicate(asked.encode()), _RUN_S)
+            ended = await run_module(
+                "edge.sharing.share_index", *folders, given=asked.encode(), longest_s=_RUN_S
+            )
         except TimeoutError:
             raise BankError(f"shared banks took more than {_RUN_S:.0f} s to be read") from None
-        finally:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
-        if process.returncode:
-            raise BankError(
-                wrong.decode(errors="replace")[-500:].strip() or f"exit code {process.returncode}"
-            )
+        if ended.code:
+            raise BankError(ended.problem)
         return [
             Alarm(
                 AlarmReason.MISSING if found["missing"] else AlarmReason.UNREADABLE,
                 bank,
                 str(found["problem"]),
             )
-            for bank, found in json.loads(said).items()
+            for bank, found in json.loads(ended.said).items()
             if found["problem"] and not (found["missing"] and bank == INCIDENT_BANK)
         ]
 
