@@ -179,8 +179,8 @@ class RetroMatch:
 
     async def _look_up(self, news: tuple[NewEntries, ...], later: tuple[NewEntries, ...]) -> None:
         await self._check(news, {_digest(new) for new in later})
-        for new in later:  # it takes long, and what is found live is flagged meanwhile
-            await self._check((new,), {_digest(new) for new in later[later.index(new) + 1 :]})
+        for done, new in enumerate(later, 1):  # it takes long, and what is found live is flagged meanwhile
+            await self._check((new,), {_digest(each) for each in later[done:]})
         news = tuple(
             replace(new, bank=bank) for new in news if (bank := self._known.bank(new.bank.bank.name))
         )
